@@ -1,0 +1,77 @@
+"""genlens: rank the concepts an image classifier relies on.
+
+A concept is permuted in the captions of a data set, the images are generated again by a text-to-image model, and the
+fall of the classifier's score is the concept's importance (DEPICT, arXiv 2407.14509).
+
+Names are loaded when they are first used, so `import genlens` itself is quick and imports neither torch nor diffusers.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from genlens._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from genlens.captions import FieldsTemplate as FieldsTemplate
+    from genlens.captions import FormatTemplate as FormatTemplate
+    from genlens.captions import ListTemplate as ListTemplate
+    from genlens.classifiers import CallableClassifier as CallableClassifier
+    from genlens.classifiers import ConceptBottleneck as ConceptBottleneck
+    from genlens.classifiers import OnnxClassifier as OnnxClassifier
+    from genlens.classifiers import TimmClassifier as TimmClassifier
+    from genlens.classifiers import TorchClassifier as TorchClassifier
+    from genlens.classifiers import TransformersClassifier as TransformersClassifier
+    from genlens.classifiers import load_classifier as load_classifier
+    from genlens.concepts import Concept as Concept
+    from genlens.concepts import ConceptTable as ConceptTable
+    from genlens.depict import permutation_importance as permutation_importance
+    from genlens.errors import GenlensError as GenlensError
+    from genlens.errors import UserError as UserError
+    from genlens.generators.diffusers import DiffusersGenerator as DiffusersGenerator
+    from genlens.generators.drawer import DrawerGenerator as DrawerGenerator
+    from genlens.importance.result import CheckResult as CheckResult
+    from genlens.importance.result import ImportanceResult as ImportanceResult
+    from genlens.plan import Plan as Plan
+    from genlens.plan import make_plan as make_plan
+
+_HOME = {
+    "CallableClassifier": "genlens.classifiers",
+    "CheckResult": "genlens.importance.result",
+    "Concept": "genlens.concepts",
+    "ConceptBottleneck": "genlens.classifiers",
+    "ConceptTable": "genlens.concepts",
+    "DiffusersGenerator": "genlens.generators.diffusers",
+    "DrawerGenerator": "genlens.generators.drawer",
+    "FieldsTemplate": "genlens.captions",
+    "FormatTemplate": "genlens.captions",
+    "GenlensError": "genlens.errors",
+    "ImportanceResult": "genlens.importance.result",
+    "ListTemplate": "genlens.captions",
+    "OnnxClassifier": "genlens.classifiers",
+    "Plan": "genlens.plan",
+    "TimmClassifier": "genlens.classifiers",
+    "TorchClassifier": "genlens.classifiers",
+    "TransformersClassifier": "genlens.classifiers",
+    "UserError": "genlens.errors",
+    "load_classifier": "genlens.classifiers",
+    "make_plan": "genlens.plan",
+    "permutation_importance": "genlens.depict",
+}
+"""Public name -> the module it lives in."""
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'genlens' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -1,0 +1,121 @@
+"""Values of the options -> objects of the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genlens.cli.options import split_names, split_pairs
+from genlens.errors import UserError
+
+if TYPE_CHECKING:
+    from genlens.concepts import ConceptTable
+    from genlens.generators.protocol import Generator
+    from genlens.progress import Progress
+
+DRAWER, SHAPES = "drawer", "shapes"
+"""Names that `--generator` knows beside paths and ids."""
+
+
+def read_table(
+    data: Path,
+    concepts: str,
+    label: str | None,
+    *,
+    coco: Path | None,
+    values: str,
+    kinds: str | None,
+    texts: Sequence[str] | None,
+    caption: str | None,
+    context: str | None,
+    cluster: str | None,
+    skip_unreadable: bool,
+    max_rows: int | None,
+    seed: int,
+) -> ConceptTable:
+    """Read the table that the options of `genlens rank` and `genlens plan` describe.
+
+    Raises:
+        UserError: an option does not fit the data, or the data are not in order.
+    """
+    from genlens.captions import template_from_spec
+    from genlens.concepts import ConceptTable
+
+    template = None if caption is None else template_from_spec(caption)
+    metadata_only = {"--kinds": kinds, "--text": texts, "--context": context, "--cluster": cluster}
+    if coco is not None:
+        for option, value in metadata_only.items():
+            if value:
+                raise UserError(f"`{option}` needs a metadata file; with --coco leave it out.")
+        table = ConceptTable.from_coco(
+            coco,
+            data,
+            split_names(concepts),
+            label,
+            "counts" if values == "counts" else "presence",
+            template=template,
+            skip_unreadable=skip_unreadable,
+        )
+    else:
+        given: Any = split_pairs("--kinds", split_names(kinds or ""))
+        table = ConceptTable.from_metadata(
+            data,
+            split_names(concepts),
+            label,
+            kinds=given or None,
+            texts=split_pairs("--text", texts or ()) or None,
+            context=context,
+            cluster=cluster,
+            template=template,
+            skip_unreadable=skip_unreadable,
+        )
+    return table if max_rows is None else subset(table, max_rows, seed)
+
+
+def subset(table: ConceptTable, max_rows: int, seed: int) -> ConceptTable:
+    """Return at most `max_rows` rows, drawn without replacement and kept in the table's order."""
+    import numpy as np
+
+    if table.n_rows <= max_rows:
+        return table
+    rows = np.random.default_rng(seed).choice(table.n_rows, max_rows, replace=False)
+    return table.take(np.sort(rows))
+
+
+def load_generator(name: str, **options: Any) -> Generator:
+    """Load the text-to-image model that `--generator` names.
+
+    Args:
+        name: folder or hub id of a diffusers pipeline; "shapes": the shipped one; "drawer": a perfect generator for
+            the shapes data set, which takes no options but size.
+        options: of `DiffusersGenerator.from_pretrained`; those that are None keep the pipeline's own.
+
+    Raises:
+        UserError: it is not a pipeline, or an option does not fit it.
+    """
+    given = {option: value for option, value in options.items() if value is not None}
+    if name == DRAWER:
+        from genlens.generators.drawer import DrawerGenerator
+
+        strange = sorted(set(given) - {"size", "dtype", "device", "batch_size"})
+        if strange:
+            raise UserError(f"The drawer has no denoiser, so it takes no `{strange[0]}`; leave it out.")
+        return DrawerGenerator(**{option: given[option] for option in given if option == "size"})
+    from genlens.generators.diffusers import DiffusersGenerator
+
+    return DiffusersGenerator.from_pretrained(str(shapes_pipeline()) if name == SHAPES else name, **given)
+
+
+def shapes_pipeline() -> Path:
+    """Folder of the shipped shapes pipeline."""
+    import genlens
+
+    return Path(genlens.__file__).parent / "assets" / "shapes_generator"
+
+
+def progress_bar(quiet: bool) -> Progress:
+    """Return a bar on stderr, or nothing."""
+    from genlens.progress import RichProgress, SilentProgress
+
+    return SilentProgress() if quiet else RichProgress()

@@ -1,0 +1,129 @@
+"""Arguments and options that several commands share, and the small grammars of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genlens.errors import UserError
+
+DATA, PLAN, MODEL = "Data", "Plan", "Generator"
+"""Headings under which `--help` lists the options."""
+
+
+class Values(StrEnum):
+    """What a concept of a COCO file holds."""
+
+    presence = "presence"
+    counts = "counts"
+
+
+class Noise(StrEnum):
+    """Whether a row keeps its seed over the states of a concept."""
+
+    common = "common"
+    fresh = "fresh"
+
+
+Data = Annotated[
+    Path, typer.Argument(help="Folder with metadata.csv, .jsonl or .parquet; with --coco, the folder of the images.")
+]
+Concepts = Annotated[
+    str, typer.Option(help="Columns (with --coco, categories) to rank, separated by commas.", rich_help_panel=DATA)
+]
+Label = Annotated[
+    str | None, typer.Option(help="Column (with --coco, category) that the model predicts.", rich_help_panel=DATA)
+]
+Coco = Annotated[
+    Path | None, typer.Option(help="Annotations in COCO's format (instances_*.json).", rich_help_panel=DATA)
+]
+CocoValues = Annotated[
+    Values, typer.Option("--values", help="With --coco: presence or counts of a category.", rich_help_panel=DATA)
+]
+Kinds = Annotated[
+    str | None,
+    typer.Option(
+        help="Kinds that differ from what is inferred, such as age=number,view=category "
+        "(binary, count, category, number, segment).",
+        rich_help_panel=DATA,
+    ),
+]
+Texts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text", help="name=column: what the caption says where the concept is on. Repeatable.", rich_help_panel=DATA
+    ),
+]
+Caption = Annotated[
+    str | None,
+    typer.Option(help="Caption template: list, fields, or a list with its own item, 'list:1 {name}'.",
+                 rich_help_panel=DATA),
+]
+Context = Annotated[
+    str | None, typer.Option(help="Column with text that every caption of the row contains.", rich_help_panel=DATA)
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(help="Column that groups rows, such as a patient; intervals respect it.", rich_help_panel=DATA),
+]
+SkipUnreadable = Annotated[
+    bool,
+    typer.Option("--skip-unreadable", help="Leave out rows whose image cannot be read.", rich_help_panel=DATA),
+]
+MaxRows = Annotated[
+    int | None, typer.Option(min=2, help="Use a random subset of at most this many rows.", rich_help_panel=DATA)
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+
+Repeats = Annotated[int, typer.Option("--n-repeats", min=1, help="Permutations per concept.", rich_help_panel=PLAN)]
+Draws = Annotated[
+    int, typer.Option("--n-draws", min=1, help="Noise seeds per row and state.", rich_help_panel=PLAN)
+]
+Donors = Annotated[
+    int,
+    typer.Option("--n-donors", min=1, help="Values of other rows tried per row (valued concepts).",
+                 rich_help_panel=PLAN),
+]
+NoiseOption = Annotated[
+    Noise, typer.Option("--noise", help="common: a row keeps its seed in all states.", rich_help_panel=PLAN)
+]
+
+Steps = Annotated[int | None, typer.Option(min=1, help="Denoising steps.", rich_help_panel=MODEL)]
+Guidance = Annotated[float | None, typer.Option(min=0.0, help="Guidance scale.", rich_help_panel=MODEL)]
+Size = Annotated[int | None, typer.Option(min=8, help="Side of the images in pixels.", rich_help_panel=MODEL)]
+Scheduler = Annotated[str | None, typer.Option(help="Name of a diffusers scheduler.", rich_help_panel=MODEL)]
+Dtype = Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.", rich_help_panel=MODEL)]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …", rich_help_panel=MODEL)]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Images rendered together.", rich_help_panel=MODEL)]
+Lora = Annotated[str | None, typer.Option(help="LoRA weights (folder, file or hub id).", rich_help_panel=MODEL)]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
+
+
+def split_names(text: str) -> list[str]:
+    """``"person, tv"`` -> ``["person", "tv"]``; empty parts are left out."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def split_pairs(option: str, parts: Sequence[str]) -> dict[str, str]:
+    """``["age=number"]`` -> ``{"age": "number"}``.
+
+    Args:
+        option: the option's name, for the message.
+        parts: texts of the form name=value.
+
+    Raises:
+        UserError: a part is not of that form, or a name comes twice.
+    """
+    pairs: dict[str, str] = {}
+    for part in parts:
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and value):
+            raise UserError(f"`{option}` must have the form name=value; got {part!r}.")
+        if name in pairs:
+            raise UserError(f"`{option}` names {name!r} twice; give it one value.")
+        pairs[name] = value
+    return pairs

@@ -1,0 +1,1 @@
+"""Readers: data on disk -> ConceptTable."""

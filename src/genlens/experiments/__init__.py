@@ -1,0 +1,1 @@
+"""The papers' protocols, and how a ranking method is judged against an oracle."""

@@ -1,0 +1,109 @@
+"""Train the shipped text-to-image diffusion model from the shapes drawer, on CPUs, in three stages.
+
+    python -m genlens.training.shapes_generator vae      --out build/shapes_generator --seconds 480
+    python -m genlens.training.shapes_generator text     --out build/shapes_generator --seconds 420
+    python -m genlens.training.shapes_generator denoiser --out build/shapes_generator --seconds 4800 [--resume]
+    python -m genlens.training.shapes_generator export   --out build/shapes_generator --to DIRECTORY
+
+Stages hand over through folders of `--out`. The denoiser writes a checkpoint every three minutes and goes on from it
+with `--resume`; `export` may be called at any time and packs the averaged weights into a diffusers pipeline directory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genlens.training.shapes_denoiser import Recipe, Trainer, append_log, new_scheduler
+from genlens.training.shapes_pool import Encoders
+from genlens.training.shapes_text import train_text_encoder
+from genlens.training.shapes_vae import train_vae
+
+
+def load_encoders(folder: Path) -> Encoders:
+    """The frozen autoencoder, tokenizer and text encoder that the first two stages left in `folder`."""
+    from diffusers import AutoencoderTiny
+    from transformers import AutoTokenizer, CLIPTextModel
+
+    vae = AutoencoderTiny.from_pretrained(folder / "vae").eval().requires_grad_(False)
+    text_encoder: Any = CLIPTextModel.from_pretrained(folder / "text_encoder").eval().requires_grad_(False)
+    return Encoders(vae, AutoTokenizer.from_pretrained(folder / "tokenizer"), text_encoder)
+
+
+def train_denoiser(folder: Path, recipe: Recipe, resume: bool) -> None:
+    """Stage 3; prints and logs a line a minute."""
+    trainer = Trainer(load_encoders(folder), recipe, folder)
+    if resume:
+        trainer.resume()
+    for row in trainer.run():
+        append_log(folder / "training_log.csv", row)
+        print("denoiser", row, flush=True)
+
+
+def export_pipeline(folder: Path, to: Path) -> None:
+    """Pack the stages into a diffusers pipeline directory `to` (model files there are replaced, others are left)."""
+    from diffusers import PixArtAlphaPipeline, PixArtTransformer2DModel
+
+    encoders = load_encoders(folder)
+    pipeline: Any = PixArtAlphaPipeline(
+        tokenizer=encoders.tokenizer,
+        text_encoder=encoders.text_encoder,
+        vae=encoders.vae,
+        transformer=PixArtTransformer2DModel.from_pretrained(folder / "transformer"),
+        scheduler=new_scheduler(),
+    )
+    pipeline.save_pretrained(to)
+    _drop_derived_setting(to / "vae" / "config.json")
+    if (folder / "training_log.csv").exists():
+        shutil.copy(folder / "training_log.csv", to / "training_log.csv")
+
+
+def _drop_derived_setting(config: Path) -> None:
+    """AutoencoderTiny saves `block_out_channels`, which it derives itself and warns about when it reads it back."""
+    settings = json.loads(config.read_text())
+    settings.pop("block_out_channels", None)
+    config.write_text(json.dumps(settings, indent=2) + "\n")
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m genlens.training.shapes_generator", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("stage", choices=("vae", "text", "denoiser", "export"))
+    parser.add_argument("--out", type=Path, required=True, help="folder that the stages share")
+    parser.add_argument("--seconds", type=float, default=600.0, help="wall-clock time of this stage")
+    parser.add_argument("--to", type=Path, help="pipeline directory that `export` writes")
+    parser.add_argument("--resume", action="store_true", help="go on from the denoiser's checkpoint")
+    parser.add_argument("--threads", type=int, default=2)
+    for name in ("batch", "presence_share", "pure_noise_share", "rate", "seed"):
+        kind = type(getattr(Recipe, name))
+        parser.add_argument("--" + name.replace("_", "-"), type=kind, default=getattr(Recipe, name))
+    parser.add_argument("--muon", action=argparse.BooleanOptionalAction, default=Recipe.muon)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one stage."""
+    options = _arguments(argv)
+    torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.stage == "vae":
+        train_vae(options.out / "vae", options.seconds)
+    elif options.stage == "text":
+        train_text_encoder(options.out, options.seconds)
+    elif options.stage == "denoiser":
+        names = ("seconds", "batch", "presence_share", "pure_noise_share", "rate", "seed", "muon")
+        train_denoiser(options.out, replace(Recipe(), **{n: getattr(options, n) for n in names}), options.resume)
+    else:
+        export_pipeline(options.out, options.to)
+
+
+if __name__ == "__main__":
+    main()

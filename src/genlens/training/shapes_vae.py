@@ -1,0 +1,83 @@
+"""Stage 1 of the shapes generator: a small `AutoencoderTiny`, 64 x 64 x 3 pixels <-> 8 x 8 x 16 latents.
+
+Latents are kept at mean 0 and variance 1 a channel by a penalty, so the pipeline needs no scaling factor, and noise is
+added to them in training, so the decoder forgives the denoiser's small errors.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genlens.training.shapes_data import GENERATOR_SEEDS, sample_rows
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderTiny
+
+LATENT_CHANNELS = 16
+LATENT_SIZE = 8
+
+
+def new_vae() -> AutoencoderTiny:
+    """An untrained autoencoder of the shipped size; its decoder spends its convolutions below full resolution."""
+    from diffusers import AutoencoderTiny
+
+    return AutoencoderTiny(
+        encoder_block_out_channels=(32,) * 4,
+        decoder_block_out_channels=(32,) * 4,
+        num_encoder_blocks=(0, 1, 1, 2),
+        num_decoder_blocks=(3, 2, 1, 0),
+        latent_channels=LATENT_CHANNELS,
+    )
+
+
+def to_tensor(images: NDArray[np.uint8]) -> Tensor:
+    """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) in [-1, 1], channels last in memory."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def warmup_cosine(progress: float, warmup: float = 0.03) -> float:
+    """Factor on the learning rate at a share `progress` in [0, 1] of the training time."""
+    if progress < warmup:
+        return progress / warmup
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
+
+
+def vae_loss(vae: AutoencoderTiny, images: Tensor, noise: float = 0.15) -> tuple[Tensor, Tensor]:
+    """Reconstruction (squared and absolute error) and the penalty that standardises latents, both scalars."""
+    latents = vae.encode(images).latents.float()
+    spread, centre = torch.var_mean(latents, dim=(0, 2, 3))
+    penalty = centre.square().mean() + (spread - 1).square().mean()
+    decoded = vae.decode(latents + noise * torch.randn_like(latents)).sample.float()
+    error = decoded - images
+    return error.square().mean() + 0.1 * error.abs().mean(), penalty
+
+
+def train_vae(out: Path, seconds: float, batch: int = 64, rate: float = 2e-3, seed: int = 0) -> AutoencoderTiny:
+    """Train for `seconds` on fresh drawings and save to `out`; prints a line every 50 steps."""
+    torch.manual_seed(seed)
+    vae: Any = new_vae().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=rate, weight_decay=0.0)
+    start, step = time.monotonic(), 0
+    while (elapsed := time.monotonic() - start) < seconds:
+        for group in optimizer.param_groups:
+            group["lr"] = rate * warmup_cosine(elapsed / seconds)
+        images = to_tensor(sample_rows(batch, GENERATOR_SEEDS + step).images())
+        with torch.autocast("cpu", torch.bfloat16):
+            reconstruction, penalty = vae_loss(vae, images)
+        optimizer.zero_grad()
+        (reconstruction + 0.05 * penalty).backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        if step % 50 == 0:
+            print(f"vae {elapsed:5.0f} s  step {step}  loss {reconstruction:.4f}  penalty {penalty:.4f}", flush=True)
+        step += 1
+    vae.save_pretrained(out)
+    return vae  # type: ignore[no-any-return]
