@@ -50,6 +50,11 @@ def test_bad_seed_is_refused(seed: object) -> None:
         row_seed(seed, "a.png")  # type: ignore[arg-type]
 
 
+def test_bad_numpy_numbers_are_shown_as_numbers() -> None:
+    with pytest.raises(UserError, match=r"^`seed` must be an integer >= 0; got -3\.$"):
+        row_seed(np.int64(-3), "a.png")  # type: ignore[arg-type]
+
+
 def test_bad_draw_is_refused() -> None:
     with pytest.raises(UserError, match=r"^`draw` must be an integer >= 0; got -1\.$"):
         row_seed(0, "a.png", -1)

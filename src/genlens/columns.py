@@ -138,7 +138,7 @@ def concept_values(name: str, values: Values, kind: Kind, row_ids: Sequence[str]
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         where = describe_rows([row], row_ids)
-        raise UserError(f"{what} is a {kind}, so its values must be {allowed}; got {values[row]!r} in {where}.")
+        raise UserError(f"{what} is of kind {kind!r}, so its values must be {allowed}; got {values[row]!r} in {where}.")
     if numbers.max() >= 2**53:
         where = describe_rows([int(numbers.argmax())], row_ids)
         raise UserError(f"{what} holds {numbers.max():.0f} in {where}, which is no count. Use kind 'category' for ids.")
@@ -176,7 +176,7 @@ def finite_numbers(what: str, values: Values, kind: str, row_ids: Sequence[str] 
         strange = [row for row, number in enumerate(found) if number is None]
         if strange:
             row, where = strange[0], describe_rows(strange[:1], row_ids)
-            raise UserError(f"{what} is a {kind}, so its values must be numbers; got {values[row]!r} in {where}.")
+            raise UserError(f"{what} is of kind {kind!r}, so it needs numbers; got {values[row]!r} in {where}.")
         numbers = np.array([min(max(number, -1e309), 1e309) for number in found if number is not None])
     infinite = np.flatnonzero(~np.isfinite(numbers))
     if len(infinite):

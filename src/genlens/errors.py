@@ -32,6 +32,8 @@ def check_integer(name: str, value: object, minimum: int) -> int:
     Raises:
         UserError: `value` isn't a whole number (a bool isn't one) or is smaller than `minimum`.
     """
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:
-        raise UserError(f"`{name}` must be an integer >= {minimum}; got {value!r}.")
-    return int(value)
+    number = int(value) if isinstance(value, Integral) and not isinstance(value, bool) else None
+    if number is None or number < minimum:
+        shown = repr(value) if number is None else str(number)
+        raise UserError(f"`{name}` must be an integer >= {minimum}; got {shown}.")
+    return number

@@ -69,9 +69,7 @@ def test_multi_label_outputs_are_scores_each_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_convolutional_model_works_too(tmp_path: Path) -> None:
-    config = ResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], layer_type="basic", num_labels=2
-    )
+    config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], layer_type="basic", num_labels=2)
     ResNetForImageClassification(config).save_pretrained(tmp_path)
     ConvNextImageProcessorPil(size={"shortest_edge": 32}, crop_pct=0.875).save_pretrained(tmp_path)
     assert TransformersClassifier.from_pretrained(tmp_path, batch_size=2).predict(IMAGES).shape == (3, 2)

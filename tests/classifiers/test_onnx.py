@@ -64,9 +64,7 @@ def test_pixels_go_unchanged_into_a_uint8_input(tmp_path: Path) -> None:
 
 def test_half_precision_inputs(tmp_path: Path) -> None:
     path = write(tmp_path / "a.onnx", ["n", 3, "h", "w"], HALF)
-    assert np.allclose(
-        OnnxClassifier(path, mean=(0.5,) * 3, std=(0.25,) * 3).predict(IMAGES), means(IMAGES), atol=5e-3
-    )
+    assert np.allclose(OnnxClassifier(path, mean=(0.5,) * 3, std=(0.25,) * 3).predict(IMAGES), means(IMAGES), atol=5e-3)
 
 
 def test_a_fixed_batch_is_filled_up(tmp_path: Path) -> None:

@@ -69,9 +69,7 @@ def test_large_logits_do_not_overflow() -> None:
         ((3, 5), -1, "`target_class` must be an integer >= 0; got -1."),
     ],
 )
-def test_a_missing_or_unknown_target_class_is_refused(
-    shape: tuple[int, int], target: int | None, message: str
-) -> None:
+def test_a_missing_or_unknown_target_class_is_refused(shape: tuple[int, int], target: int | None, message: str) -> None:
     with pytest.raises(UserError, match=f"^{re.escape(message)}$"):
         target_score(np.zeros(shape), "logits", target)
 
@@ -95,7 +93,10 @@ def test_outputs_become_float32_columns() -> None:
 @pytest.mark.parametrize(
     ("outputs", "message"),
     [
-        (np.zeros((3, 2, 2)), r"The net must return an array \(3,\) or \(3, classes\) for 3 images; got shape \(3, 2, 2\)"),
+        (
+            np.zeros((3, 2, 2)),
+            r"The net must return an array \(3,\) or \(3, classes\) for 3 images; got shape \(3, 2, 2\)",
+        ),
         (np.zeros((2, 4)), r"for 3 images; got 2 rows, shape \(2, 4\)"),
         (np.zeros(()), r"got shape \(\)"),
         (np.zeros((3, 0)), r"got shape \(3, 0\)"),

@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from genlens.captions import reference_captions
 from genlens.concepts import ConceptTable
+from genlens.datasets import shapes
 from genlens.datasets.imagefolder import find_metadata, read_metadata
 from genlens.errors import UserError
 
@@ -125,6 +127,24 @@ def test_slots_and_masks_are_found_by_their_columns(tmp_path: Path) -> None:
     assert table.masks is not None
     assert [table.masks(row).sum() for row in range(3)] == [0, 0, 4]
     assert table.masks(1).shape == (1, 4, 4) and table.masks(1).dtype == bool
+
+
+def test_the_shapes_data_set_is_read_like_any_other(shapes_folder: Path) -> None:
+    concepts = [shapes.CONCEPTS[j] for j in (4, 0, 2)]
+    table = read(shapes_folder, *concepts, label="label")
+    presence, slots = shapes.sample_presence(64, 0)[:, [4, 0, 2]], shapes.sample_slots(64, 0).params
+    assert (table.presence() == presence).all()
+    assert reference_captions(table)[:8] == tuple(
+        ", ".join(shapes.segment(j, slots[i, j]) for j, on in zip((4, 0, 2), presence[i], strict=True) if on)
+        for i in range(8)
+    )
+    assert table.masks is not None
+    truth = shapes.masks(shapes.sample_presence(64, 0), slots)
+    turned = table.take(np.arange(63, -1, -1))
+    assert turned.masks is not None
+    for row in (0, 5, 63):
+        assert (table.masks(row) == truth[row, [4, 0, 2]]).all()
+        assert (turned.masks(63 - row) == table.masks(row)).all()
 
 
 def test_a_metadata_file_of_any_name_can_be_given(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ Dtype = Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.", 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …", rich_help_panel=MODEL)]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Images rendered together.", rich_help_panel=MODEL)]
 Lora = Annotated[str | None, typer.Option(help="LoRA weights (folder, file or hub id).", rich_help_panel=MODEL)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Empty the run folder first.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 
 

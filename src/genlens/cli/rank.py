@@ -68,7 +68,7 @@ def rank(
     batch_size: options.BatchSize = None,
     lora: options.Lora = None,
     seed: options.Seed = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Empty the run folder first.")] = False,
+    overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Rank the concepts a classifier relies on; writes ranking.csv, result.json, checks.json and report.html."""

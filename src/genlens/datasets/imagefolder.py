@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genlens.concepts import ConceptTable, TableOptions
+from genlens.datasets import shapes
 from genlens.datasets.tables import table_from_frame
 from genlens.errors import UserError
 
@@ -27,13 +29,27 @@ def table_from_metadata(
         folder: the folder with the images and one of `METADATA_NAMES`, or the path of such a file under any name.
         concepts: columns that are permuted, in caption order.
         label: column of the labels; None: they come later, by `ConceptTable.with_labels`.
-        **options: see `TableOptions`.
+        **options: see `TableOptions`. Masks are read from columns "<concept> mask" (files; empty: the concept isn't
+            there), and where the shapes data set has them.
 
     Raises:
         UserError: there is no readable metadata file, or as in `genlens.datasets.tables.table_from_frame`.
     """
     path = find_metadata(folder)
-    return table_from_frame(read_metadata(path), concepts, label, image_root=path.parent, source=path.name, **options)
+    frame = read_metadata(path)
+    table = table_from_frame(frame, concepts, label, image_root=path.parent, source=path.name, **options)
+    if table.masks is None and set(table.names) <= set(shapes.CONCEPTS):
+        return _with_shapes_masks(table, path.parent)
+    return table
+
+
+def _with_shapes_masks(table: ConceptTable, folder: Path) -> ConceptTable:
+    """The masks that `genlens.datasets.shapes.write_imagefolder` puts beside the images, if they are there."""
+    files = [folder / "masks" / Path(row_id).name for row_id in table.row_ids]
+    if not all(file.is_file() for file in files):
+        return table
+    layers = [shapes.CONCEPTS.index(name) for name in table.names]
+    return replace(table, masks=lambda row: shapes.read_masks(files[row])[layers])
 
 
 def find_metadata(folder: str | Path) -> Path:

@@ -4,8 +4,8 @@ Every measure of the DEPICT paper (arXiv 2407.14509, section 4.1): Pearson's cor
 pairs, the AUROC of "important or not" over the thresholds that binarise the oracle, and how far the k most important
 concepts agree. Importance by AUROC drop can't reach r = 1 against weights, because the drop is about quadratic in them:
 so each figure against the weights stands beside its **ceiling**, the permutation at the bottleneck against the weights
-on the same models. Intervals are percentile bootstrap intervals over models, the unit that was drawn at random; all methods
-and measures share the same resamples of models.
+on the same models. Intervals are percentile bootstrap intervals over models, the unit that was drawn at random; all
+methods and measures share the same resamples of models.
 """
 
 from __future__ import annotations

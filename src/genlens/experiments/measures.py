@@ -14,11 +14,17 @@ Floats = NDArray[np.float64]
 
 def pooled(x: Floats, y: Floats, counts: Floats) -> tuple[Floats, Floats]:
     """Pearson's r of x and y (M, D) and the slope of x on y, over all pairs, for each row of `counts` (B, M)."""
-    x, y = x - x.mean(), y - y.mean()
+    x, y = _centred(x, None), _centred(y, None)
     moments = np.stack([x, y, x * x, y * y, x * y]).mean(axis=2)  # (5, M)
     mean_x, mean_y, xx, yy, xy = (counts @ moments.T / len(x)).T  # (B,) each
     covariance, var_x, var_y = xy - mean_x * mean_y, xx - mean_x**2, yy - mean_y**2
     return _ratio(covariance, np.sqrt(_positive(var_x) * _positive(var_y))), _ratio(covariance, _positive(var_y))
+
+
+def _centred(x: Floats, axis: int | None) -> Floats:
+    """Deviations from the mean, rounding noise around zero set to zero."""
+    deviation: Floats = x - x.mean(axis=axis, keepdims=True)
+    return np.where(np.abs(deviation) > 1e-12 * np.abs(x).max(), deviation, 0.0)
 
 
 def _positive(variance: Floats) -> Floats:
@@ -28,8 +34,9 @@ def _positive(variance: Floats) -> Floats:
 
 
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    undefined = np.full(np.shape(numerator), np.nan)
-    return np.divide(numerator, denominator, out=undefined, where=denominator > 0)
+    undefined: Floats = np.full(np.shape(numerator), np.nan)
+    np.divide(numerator, denominator, out=undefined, where=denominator > 0)
+    return undefined
 
 
 def unit(x: Floats) -> Floats:
@@ -40,7 +47,7 @@ def unit(x: Floats) -> Floats:
 
 def within(x: Floats, y: Floats) -> Floats:
     """Pearson's r over concepts for each model (M,); 0 where a model's values are all equal."""
-    x, y = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
+    x, y = _centred(x, 1), _centred(y, 1)
     norm = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
     result: Floats = np.nan_to_num(_ratio((x * y).sum(axis=1), norm))
     return result

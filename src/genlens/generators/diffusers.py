@@ -199,8 +199,8 @@ class DiffusersGenerator:
             bad = int((~np.isfinite(array)).reshape(len(array), -1).any(axis=1).sum())
             dtype = str(self.pipeline.dtype).removeprefix("torch.")
             raise UserError(
-                f"The pipeline gave NaN in {bad} of {len(array)} images at dtype {dtype}. Try another `dtype`: float32, "
-                "or bfloat16 on a GPU."
+                f"The pipeline gave NaN in {bad} of {len(array)} images at dtype {dtype}. "
+                "Try another `dtype`: float32, or bfloat16 on a GPU."
             )
         return (array * 255).round().clip(0, 255).astype(np.uint8)
 

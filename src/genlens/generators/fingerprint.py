@@ -58,8 +58,8 @@ def _rules(tokenizer: Any) -> Any:
     return {name: content.get(name) for name in ("normalizer", "pre_tokenizer", "post_processor", "model")}
 
 
-def _bytes(tensor: torch.Tensor) -> memoryview:
+def _bytes(tensor: torch.Tensor) -> Any:
     import torch
 
     flat = tensor.detach().to("cpu").contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy())
+    return flat.view(torch.uint8).numpy().data

@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +56,12 @@ def load_pipeline(
     with quiet():
         from diffusers import DiffusionPipeline
 
+        loader: Any = DiffusionPipeline
         parts: dict[str, Any] = {}
         if "safety_checker" in index:
             parts = {"safety_checker": None, "requires_safety_checker": False}
         try:
-            pipeline = DiffusionPipeline.from_pretrained(str(folder), dtype=torch_dtype, **parts)
+            pipeline = loader.from_pretrained(str(folder), dtype=torch_dtype, **parts)
         except (OSError, ValueError, TypeError, AttributeError, ImportError, RuntimeError) as error:
             raise UserError(f"The pipeline {source} can't be loaded: {_first_line(error)}") from error
         for adapter in adapters:
@@ -87,20 +90,20 @@ def read_defaults(folder: Path) -> dict[str, float]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Neither progress bars nor notes from diffusers and transformers: errors come as exceptions."""
-    import transformers.utils.logging as transformers_log
-
+    """Neither progress bars nor notes nor deprecations from diffusers and transformers: errors are exceptions."""
+    transformers_log: Any = import_module("transformers.utils.logging")
     before = transformers_log.get_verbosity()
     transformers_log.set_verbosity_error()
-    import diffusers.utils.logging as diffusers_log
-
+    diffusers_log: Any = import_module("diffusers.utils.logging")
     diffusers_before = diffusers_log.get_verbosity()
     bars = [log for log in (transformers_log, diffusers_log) if log.is_progress_bar_enabled()]
     diffusers_log.set_verbosity_error()
     for log in bars:
         log.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         for log in bars:
             log.enable_progress_bar()

@@ -62,14 +62,17 @@ class PromptEmbeddings:
         if new and self._names is not None and not self._encode(new):
             self._names = None
         if self._names is None:
-            return {"prompt": list(captions)}
+            negative_prompt = self._options.get("negative_prompt")
+            told: dict[str, Any] = {"prompt": list(captions)}
+            return told | ({} if negative_prompt is None else {"negative_prompt": [negative_prompt] * len(captions)})
         for caption in captions:
             self._cache.move_to_end(caption)
         rows = [self._cache[caption] for caption in captions]
         joined = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
         negative = {name: torch.cat([tensor] * len(rows)) for name, tensor in self._negative.items()}
         self._trim()
-        return joined | negative
+        unsaid: dict[str, Any] = {"negative_prompt": None} if "negative_prompt" in self._accepted else {}
+        return unsaid | joined | negative  # PixArt's negative prompt is "" by default and refused beside embeddings
 
     def _encode(self, captions: list[str]) -> bool:
         """Fill the cache; False if `encode_prompt` doesn't return what the arguments of `__call__` suggest."""
@@ -94,6 +97,8 @@ class PromptEmbeddings:
             "num_images_per_prompt": 1,
             "do_classifier_free_guidance": guided,
         } | self._options
+        if "negative_prompt" in self._options:
+            arguments["negative_prompt"] = [self._options["negative_prompt"]] * len(captions)
         known = parameters(self._pipeline.encode_prompt)
         returned = self._pipeline.encode_prompt(**{name: arguments[name] for name in arguments if name in known})
         names = self._names or ()

@@ -211,7 +211,7 @@ def _from_resamples(value: float, resamples: np.ndarray, confidence: float) -> I
     return Interval(float(value), low, high, float(np.nanstd(resamples, ddof=1)))
 
 
-def _importance_fields(drops: Sequence[Interval]) -> dict[str, np.ndarray]:
+def _importance_fields(drops: Sequence[Interval]) -> dict[str, Any]:
     return {
         "importance": np.array([drop.value for drop in drops]),
         "se": np.array([drop.se for drop in drops]),
@@ -220,7 +220,7 @@ def _importance_fields(drops: Sequence[Interval]) -> dict[str, np.ndarray]:
     }
 
 
-def _reliance_fields(reliances: Sequence[Reliance]) -> dict[str, np.ndarray]:
+def _reliance_fields(reliances: Sequence[Reliance]) -> dict[str, Any]:
     return {
         "reliance": np.array([item.absolute.value for item in reliances]),
         "reliance_ci": np.array([(item.absolute.low, item.absolute.high) for item in reliances]),

@@ -108,7 +108,7 @@ def _cell(row: Row, name: str) -> Text:
     if name == "true":
         return Text(_figure(row.true_reliance, 2))
     if name == "q":
-        return Text(words.plain(words.p_value(row.q_value)).replace(" ", ""), style=_shade(row))
+        return Text(words.plain(words.p_value(row.q_value)), style=_shade(row))
     signed = name == "signed"
     return Text(_figure(row.reliance_signed if signed else row.reliance, 2, signed=signed), style=_shade(row))
 

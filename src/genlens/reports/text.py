@@ -21,6 +21,9 @@ MISSING = "\u2013"
 MINUS = "\u2212"
 """The sign of negative numbers."""
 
+THIN_SPACE = "\u2009"
+"""Stands between ``<`` and a number."""
+
 _SCORE_NAMES = {
     "roc_auc": "AUROC",
     "roc_auc_ovr": "AUROC (one against the rest)",
@@ -65,8 +68,8 @@ def figure(value: float | None, digits: int = 3, *, signed: bool = False) -> str
 
 
 def plain(text: str) -> str:
-    """`text` with hyphens for minus signs and dashes, for terminals and text that will be copied."""
-    return text.replace(MINUS, "-").replace(MISSING, "-")
+    """`text` with hyphens for minus signs and dashes and without thin spaces, for terminals."""
+    return text.translate({ord(MINUS): "-", ord(MISSING): "-", ord(THIN_SPACE): None})
 
 
 def interval(low: float | None, high: float | None, digits: int = 3, *, signed: bool = False) -> str:
@@ -80,7 +83,7 @@ def p_value(value: float | None) -> str:
     """A p- or q-value: ``.012``, ``< .001``, ``1``; `MISSING` for None and NaN."""
     if value is None or math.isnan(value):
         return MISSING
-    return "<\u2009.001" if value < 0.001 else "1" if value >= 0.9995 else figure(value)
+    return f"<{THIN_SPACE}.001" if value < 0.001 else "1" if value >= 0.9995 else figure(value)
 
 
 def score_name(scoring: Any) -> str:

@@ -40,6 +40,8 @@ class Recipe:
     decay_share: float = 0.3
     presence_share: float = 0.35
     pure_noise_share: float = 0.5
+    boost: float = 4.0
+    boost_share: float = 0.5
     ema: float = 0.9985
     pool: int = 8192
     reuse: int = 4
@@ -169,8 +171,9 @@ class Trainer:
         times = torch.randint(0, LAST_TIME, (n,), generator=rng)
         times[torch.rand(n, generator=rng) < self.recipe.pure_noise_share] = LAST_TIME
         factor = rate_factor(self.seconds / self.recipe.seconds, self.recipe.decay_share)
+        boost = 1 + (self.recipe.boost - 1) * max(0.0, 1 - self.seconds / self.recipe.seconds / self.recipe.boost_share)
         with torch.autocast("cpu", torch.bfloat16):
-            guess = denoise(self.model, batch, batch.noise(rng), times, self.alphas)
+            guess = denoise(self.model, batch, batch.noise(rng, boost), times, self.alphas)
         loss = (guess - batch.latents).square().mean()
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
