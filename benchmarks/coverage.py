@@ -1,9 +1,9 @@
 """How often do 95% intervals of the importance hold the truth? `python benchmarks/coverage.py [--quick]`.
 
 A model with nine concepts (strong, weak and null, of prevalence .1, .3 and .5) and a generator with some noise: the
-score of a row's other state differs from its reference by the concept's weight plus noise. Truth is the exact importance
-over a very large population. Compared: influence function, bootstrap over rows (percentile, BCa), and what is usual,
-mean +- 1.96 standard errors over permutations.
+score of a row's other state differs from its reference by the concept's weight plus noise. Truth is the exact
+importance over a very large population. Compared: influence function, bootstrap over rows (percentile, BCa), and what
+is usual, mean +- 1.96 standard errors over permutations.
 """
 
 from __future__ import annotations

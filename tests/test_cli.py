@@ -239,14 +239,14 @@ def test_rank_quiet_prints_nothing(shapes_folder: Path, run_folder: Path, mine: 
 
 def test_rank_refuses_a_folder_of_other_settings(shapes_folder: Path, run_folder: Path, mine: str) -> None:
     assert rank(shapes_folder, mine, run_folder).exit_code == 0
-    other = rank(shapes_folder, mine, run_folder, "--seed", "1")
+    other = rank(shapes_folder, mine, run_folder, "--seed", "1", "--quiet")
     assert other.exit_code == 1
     assert re.search(r"seed.*--overwrite", one_line(other))
     assert rank(shapes_folder, mine, run_folder, "--seed", "1", "--overwrite").exit_code == 0
 
 
 def test_rank_with_a_classifier_that_returns_nan(shapes_folder: Path, run_folder: Path, mine: str) -> None:
-    result = rank(shapes_folder, mine.replace(":redness", ":broken"), run_folder)
+    result = rank(shapes_folder, mine.replace(":redness", ":broken"), run_folder, "--quiet")
     assert result.exit_code == 1
     assert "NaN" in one_line(result)
 

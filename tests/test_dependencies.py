@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +40,10 @@ EXCEPTIONS = {
 
 LIGHT = ("captum", "diffusers", "jinja2", "matplotlib", "pandas", "peft", "pyarrow", "scipy", "sklearn", "torch",
          "transformers")  # fmt: skip
+
+
+DISTRIBUTION = {"PIL": "pillow", "skimage": "scikit_image", "sklearn": "scikit_learn"}
+"""Name in an import -> name of the package, where they differ."""
 
 
 def modules() -> dict[str, ast.Module]:
@@ -102,6 +108,22 @@ def test_modules_import_only_from_the_left() -> None:
 )
 def test_the_rule_catches_what_it_should(module: str, source: str, caught: bool) -> None:
     assert bool(violations({module: ast.parse(source)})) is caught
+
+
+def test_every_library_imported_is_declared() -> None:
+    project = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    declared = [*project["dependencies"], *extras["timm"], *extras["onnx"]]
+    names = {re.split(r"[^\w-]", text)[0].replace("-", "_") for text in declared}
+    imported = {
+        name.split(".")[0]
+        for tree in modules().values()
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    }
+    foreign = {DISTRIBUTION.get(name, name) for name in imported - sys.stdlib_module_names - {"genlens"}}
+    assert foreign - names == set()
 
 
 def test_relative_imports_are_not_used() -> None:

@@ -64,7 +64,7 @@ def test_examples_run(page: Path, tmp_path: Path, environment: dict[str, str]) -
             continue
         command = ["bash", "-euo", "pipefail", "-c"] if block.language == "bash" else [sys.executable, "-c"]
         done = subprocess.run(
-            [*command, block.code], cwd=folder, env=environment, capture_output=True, text=True, timeout=240
+            [*command, block.code], cwd=folder, env=environment, capture_output=True, text=True, timeout=900
         )
         assert done.returncode == 0, f"{page.name}:{block.line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 

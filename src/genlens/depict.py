@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +28,14 @@ from genlens.importance.compute import importance_from_scores
 from genlens.importance.result import ImportanceResult, Picture
 from genlens.importance.states import StateScores
 from genlens.metrics import Scoring, binarise_labels, get_scoring
-from genlens.plan import Noise, Plan, make_plan
+from genlens.plan import ConceptStates, Noise, Plan, make_plan
 from genlens.progress import Progress
 from genlens.run_folder import RunFolder, versions
 from genlens.store import encode_png, image_key
 
 N_GALLERY_ROWS = 5
 """Rows shown in the report, the same for every concept, drawn by the seed and not by their scores."""
-N_AGAIN = 8
+N_AGAIN = 16
 """Reference images rendered a second time, in another batch, to see whether a seed reproduces its image."""
 
 
@@ -219,8 +219,7 @@ def _refuse_missing_labels(table: ConceptTable, label_from_classifier: bool) -> 
 def _labels(table: ConceptTable, target: _Scores, target_class: int | None, from_classifier: bool) -> NDArray[Any]:
     """Labels (N,) that the target's score is held against."""
     if from_classifier:
-        real = target.real
-        assert real is not None  # noqa: S101 (checked before anything was scored)
+        real = np.asarray(target.real)
         decisions = real.argmax(axis=1) if real.ndim == 2 else (real > target.threshold).astype(np.int64)
         if len(np.unique(decisions)) < 2:
             raise UserError(
@@ -265,34 +264,68 @@ def _checks(
     scoring: Scoring,
     confidence: float,
 ) -> list[CheckResult]:
-    raise NotImplementedError
+    presence, names, clusters = table.presence(), table.names, table.clusters
+    seen = None if target.concepts is None else target.concepts[plan.reference]  # (N, R, D)
+    effective = effective_generation(
+        y, target.real, target.outputs[plan.reference], presence, target.real_concepts, seen, names,
+        scoring=scoring, clusters=clusters, confidence=confidence,
+    )  # fmt: skip
+    if target.concepts is None or seen is None:
+        independent = CheckResult(
+            "independent-permutation", "Independent permutation", "not applicable", None, None,
+            "Not checked: there is no independent concept classifier.",
+            "Give a concept classifier that was trained apart from the target model.",
+        )  # fmt: skip
+    else:
+        states = [StateScores.from_states(states, target.concepts) for states in plan.states]
+        independent = independent_permutation(
+            presence, seen, states, names, h_real=target.real_concepts, clusters=clusters, confidence=confidence
+        )
+    return [effective, independent, reproducible_generation(*_rendered_twice(engine.folder, plan, generator))]
+
+
+def _rendered_twice(
+    folder: RunFolder, plan: Plan, generator: Generator
+) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
+    """Some reference images, and the same ones rendered again in another batch; kept under keys of their own."""
+    numbers = plan.reference[:N_AGAIN, 0][::-1]
+    captions, seeds = [plan.captions[i] for i in numbers], [int(plan.seeds[i]) for i in numbers]
+    first = [image_key(generator.fingerprint, *pair) for pair in zip(captions, seeds, strict=True)]
+    again = [image_key(f"{generator.fingerprint} again", *pair) for pair in zip(captions, seeds, strict=True)]
+    if any(key not in folder.images for key in again):
+        folder.images.append(again, captions, seeds, generator.generate(captions, seeds))
+    images = _read(folder, {*first, *again})
+    return [images[key] for key in first], [images[key] for key in again]
 
 
 def _gallery(
-    folder: RunFolder,
-    table: ConceptTable,
-    plan: Plan,
-    generator: Generator,
-    shown: NDArray[np.float64],
-    seed: int,
+    folder: RunFolder, table: ConceptTable, plan: Plan, generator: Generator, shown: NDArray[np.float64], seed: int
 ) -> list[Picture]:
     """The same few rows for every concept, in the first and the last of the concept's states."""
-    rows = np.sort(np.random.default_rng(seed).permutation(table.n_rows)[:N_GALLERY_ROWS])
     keys = plan_keys(plan, generator)
-    wanted: list[tuple[str, int, Literal["off", "on"] | str, int]] = []
-    for states in plan.states:
-        for row in rows:
-            for slot in (0, states.index.shape[1] - 1):
-                wanted.append((states.concept, int(row), _state_name(states.states[row, slot]), states.index[row, slot, 0]))
-    images = _read(folder, {keys[image] for *_, image in wanted})
+    rows = np.sort(np.random.default_rng(seed).permutation(table.n_rows)[:N_GALLERY_ROWS])
+    wanted = [
+        (states, int(row), slot) for states in plan.states for row in rows for slot in (0, states.index.shape[1] - 1)
+    ]
+    numbers = [int(states.index[row, slot, 0]) for states, row, slot in wanted]
+    images = _read(folder, {keys[number] for number in numbers})
     return [
-        Picture(concept, table.row_ids[row], state, plan.captions[image], float(shown[image]), encode_png(images[keys[image]]))
-        for concept, row, state, image in wanted
+        Picture(
+            concept=states.concept,
+            row_id=table.row_ids[row],
+            state=_state_name(states, row, slot),
+            caption=plan.captions[number],
+            score=float(shown[number]),
+            png=encode_png(images[keys[number]]),
+        )
+        for (states, row, slot), number in zip(wanted, numbers, strict=True)
     ]
 
 
-def _state_name(value: Any) -> str:
-    return plain(value)
+def _state_name(states: ConceptStates, row: int, slot: int) -> str:
+    if states.strata == ("absent", "present"):
+        return ("off", "on")[states.stratum[slot]]
+    return plain(states.states[row, slot])
 
 
 def _read(folder: RunFolder, keys: set[str]) -> dict[str, NDArray[np.uint8]]:

@@ -23,8 +23,6 @@ from genlens.run_folder import RunFolder
 from genlens.score_cache import ScoreCache
 from genlens.store import image_key
 
-MAX_PASSES = 3
-"""Passes over a plan before giving up on a disk whose files are damaged as soon as they are written."""
 REAL_BATCH = 32
 """Real images scored at once: photographs are large, and a batch of them is in memory."""
 
@@ -74,15 +72,10 @@ class Engine:
         """
         keys = plan_keys(plan, generator)
         models = [_Scorer(name, model, self.folder.scores(model.fingerprint)) for name, model in classifiers.items()]
-        for _ in range(MAX_PASSES):
-            damaged = len(self.folder.images.damaged)
-            self._render(plan, keys, generator, models)
-            self._score_stored(keys, models)
-            if len(self.folder.images.damaged) == damaged:
-                return {scorer.name: scorer.cache.get(keys) for scorer in models}
-        raise UserError(
-            f"Images in {self.folder.images.folder} are damaged as soon as they are written. Check the disk."
-        )
+        self._render(plan, keys, generator, models)
+        self._score_stored(keys, models)
+        self._render(plan, keys, generator, models)  # what turned out damaged when it was read; scored at once
+        return {scorer.name: scorer.cache.get(keys) for scorer in models}
 
     def score_real(self, table: ConceptTable, classifier: Classifier, name: str = "classifier") -> NDArray[np.float32]:
         """Score the table's own images; a file is scored once, wherever it lies and whatever it is called.

@@ -242,7 +242,7 @@ def _codes(y_true: np.ndarray, y_score: np.ndarray) -> np.ndarray:
 
 
 def _correct(y_true: np.ndarray, y_score: np.ndarray) -> np.ndarray:
-    return (predicted(y_score) == _codes(y_true, y_score)).astype(np.float64)
+    return np.asarray((predicted(y_score) == _codes(y_true, y_score)).astype(np.float64))
 
 
 def _log_likelihood(y_true: np.ndarray, y_score: np.ndarray) -> np.ndarray:

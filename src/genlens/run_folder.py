@@ -35,6 +35,7 @@ class RunFolder:
         self.path = Path(path)
         self._images: ImageStore | None = None
         self._scores: dict[str, ScoreCache] = {}
+        self._locked = False
 
     @property
     def images(self) -> ImageStore:
@@ -87,23 +88,23 @@ class RunFolder:
 
         Raises:
             RunFolderError: the run here was written with other settings (each is named), or the folder holds
-                something that isn't a run.
+                something that isn't a run, or another process writes it.
             WriteError: the folder can't be made or written.
         """
         wanted = _as_json(settings)
-        self._check_is_no_file()
-        if self.exists():
-            if not overwrite:
-                _compare(self.path, self.settings, wanted)
-                return
+        self._check_is_usable()
+        if self.exists() and not overwrite:
+            _compare(self.path, self.settings, wanted)
+            return
+        with self.lock():
             self._clear()
-        elif self._holds_something_else():
-            raise RunFolderError(f"{self.path} is not empty and is not a run folder. Choose another folder.")
-        write_atomic(self.path / SETTINGS_FILE, _document(wanted))
+            write_atomic(self.path / SETTINGS_FILE, _document(wanted))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Be the only process that writes this folder; remove what an earlier one left half-written.
+
+        May be nested on one object.
 
         The lock is the operating system's (`flock`): it ends with its process, however that dies. A disk that knows
         none (some network disks) isn't locked.
@@ -112,24 +113,32 @@ class RunFolder:
             RunFolderError: another process holds it; the message names it.
             WriteError: the folder can't be made.
         """
-        self._check_is_no_file()
+        if self._locked:
+            yield
+            return
+        self._check_is_usable()
         make_folder(self.path)
         path = self.path / _LOCK_FILE
         handle = _acquire(path)
+        self._locked = True
         try:
             _write_owner(handle)
             remove_strays(self.path)
             yield
         finally:
+            self._locked = False
             path.unlink(missing_ok=True)
             os.close(handle)
 
-    def _check_is_no_file(self) -> None:
+    def _check_is_usable(self) -> None:
+        """Refuse a file, and a folder with something else in it than a run (a run may have been killed at its start)."""
         if self.path.exists() and not self.path.is_dir():
             raise RunFolderError(f"{self.path} is a file, not a folder. Choose another folder.")
-
-    def _holds_something_else(self) -> bool:
-        return self.path.is_dir() and any(entry.name != _LOCK_FILE for entry in self.path.iterdir())
+        own = (_LOCK_FILE, f".{SETTINGS_FILE}")
+        if self.path.is_dir() and not self.exists():
+            for entry in self.path.iterdir():
+                if not entry.name.startswith(own):
+                    raise RunFolderError(f"{self.path} is not empty and is not a run folder. Choose another folder.")
 
     def _clear(self) -> None:
         for name in ("images", "scores"):

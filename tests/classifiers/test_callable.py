@@ -145,7 +145,7 @@ class Scorer:
 
 @pytest.mark.parametrize("function", [Scorer(), Scorer().method, partial(brightness), np.mean])
 def test_what_its_code_does_not_identify_must_be_named(function: Any) -> None:
-    with pytest.raises(UserError, match="is no plain function, so its code alone .* Pass `fingerprint='…'`"):
+    with pytest.raises(UserError, match=r"is no plain function, so its code alone .* Pass `fingerprint='…'`"):
         CallableClassifier(function)
 
 

@@ -59,7 +59,7 @@ def test_other_weights_have_another_fingerprint() -> None:
 
 
 def test_missing_and_damaged_files_are_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is not a concept net: it has no config.json and no model.safetensors"):
+    with pytest.raises(UserError, match=r"is not a concept net: it has no config.json and no model.safetensors"):
         ConceptNet.load(tmp_path)
     tiny().save(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())

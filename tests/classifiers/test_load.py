@@ -133,7 +133,7 @@ def test_an_unknown_form_lists_the_known_ones(spec: str) -> None:
 
 
 def test_an_unknown_bundled_name_lists_the_known_ones() -> None:
-    with pytest.raises(UserError, match="no bundled classifier 'dogs'. There are: shapes-target, shapes-concepts, "):
+    with pytest.raises(UserError, match=r"no bundled classifier 'dogs'. There are: shapes-target, shapes-concepts, "):
         load_classifier("bundled:dogs")
 
 

@@ -117,7 +117,7 @@ def test_a_missing_or_damaged_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"There is no file '.*none.onnx'"):
         load_classifier(str(tmp_path / "none.onnx"))
     (tmp_path / "bad.onnx").write_bytes(b"not a model")
-    with pytest.raises(UserError, match="bad.onnx can't be read as an ONNX model: ") as error:
+    with pytest.raises(UserError, match=r"bad.onnx can't be read as an ONNX model: ") as error:
         OnnxClassifier(tmp_path / "bad.onnx")
     assert "\n" not in str(error.value)
 

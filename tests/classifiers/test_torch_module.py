@@ -108,13 +108,13 @@ def test_bad_arguments_are_refused() -> None:
         TorchClassifier(Means(), batch_size=0)
     with pytest.raises(UserError, match="`outputs` must be one of"):
         TorchClassifier(Means(), outputs="odds")  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="`device` must be one that torch can use here, e.g. 'cpu'; got 'gpu' "):
+    with pytest.raises(UserError, match=r"`device` must be one that torch can use here, e.g. 'cpu'; got 'gpu' "):
         TorchClassifier(Means(), device="gpu")
 
 
 def test_a_preprocessing_closure_must_be_named() -> None:
     size = 4
-    with pytest.raises(UserError, match="is no plain function, .* Pass `fingerprint='…'`"):
+    with pytest.raises(UserError, match=r"is no plain function, .* Pass `fingerprint='…'`"):
         TorchClassifier(Means(), lambda images: torch.zeros(len(images), 3, size, size))
     named = TorchClassifier(Means(), lambda images: torch.zeros(len(images), 3, size, size), fingerprint="zeros")
     assert named.predict(IMAGES).shape == (7, 3)

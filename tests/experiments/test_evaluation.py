@@ -144,5 +144,5 @@ def test_bad_input(changed: dict, message: str) -> None:
 
 
 def test_asking_for_what_was_not_computed() -> None:
-    with pytest.raises(UserError, match="No agreement of 'LIME' with 'weights' was computed. There are: ceiling / wei"):
+    with pytest.raises(UserError, match=r"No agreement of 'LIME' with 'weights' was computed\. There are: ceiling"):
         evaluation().get("LIME", "weights")

@@ -47,13 +47,15 @@ def test_images_are_the_pipelines_own(pipeline_folder: Folders, kind: str, guida
     assert images[0].std() > 3
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("scheduler", [None, "LCM", "EulerAncestralDiscrete"])
+@pytest.mark.parametrize(
+    ("kind", "scheduler"),
+    [*((kind, None) for kind in KINDS), ("lcm", "LCM")]
+    + [(kind, scheduler) for kind in ("sd", "sdxl", "pixart") for scheduler in ("LCM", "EulerAncestralDiscrete")],
+)
 def test_an_image_does_not_depend_on_its_batch(pipeline_folder: Folders, kind: str, scheduler: str | None) -> None:
     generator = load(pipeline_folder(kind), guidance_scale=3.0, scheduler=scheduler, num_inference_steps=3)
     together = generator.generate(CAPTIONS, SEEDS)
     backwards = generator.generate(CAPTIONS[::-1], SEEDS[::-1])[::-1]
-    generator.batch_size = 1
     alone = load(pipeline_folder(kind), guidance_scale=3.0, scheduler=scheduler, num_inference_steps=3, batch_size=1)
     apart = alone.generate(CAPTIONS, SEEDS)
     assert furthest(together, apart) <= 1
@@ -297,6 +299,13 @@ def test_damaged_pipeline(pipeline_folder: Folders, tmp_path: Path) -> None:
 def test_bad_options(pipeline_folder: Folders, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         load(pipeline_folder("sd"), **options)
+
+
+def test_scheduler_that_does_not_fit(pipeline_folder: Folders) -> None:
+    generator = load(pipeline_folder("lcm"), scheduler="EulerAncestralDiscrete")
+    message = r"^LatentConsistencyModelPipeline refused the call: .*original_inference_steps' Check `scheduler`, `size` a"
+    with pytest.raises(UserError, match=message):
+        generator.generate(["red"], [0])
 
 
 def test_unequal_captions_and_seeds(pipeline_folder: Folders) -> None:

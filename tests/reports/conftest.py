@@ -53,7 +53,15 @@ def make_checks(names: Sequence[str], verdicts: Sequence[str]) -> tuple[CheckRes
     matrix = rng.normal(0, 0.006, (len(names), len(names)))
     if verdicts[1] == "failed" and len(names) > 1:
         matrix[0, 1], matrix[0, 0] = -0.31, -0.12
-    flips = [{"concept": name, "flips_shown": 0.98 - 0.01 * (k % 3), "others_stayed": 0.991} for k, name in enumerate(names)]
+    flips = [
+        {
+            "concept": name, "reference_auroc": 0.99, "own_change": -0.004, "own_change_low": -0.011,
+            "own_change_high": 0.002, "flips_shown": 0.98, "flips_expected": 0.985, "others_stayed": 0.991,
+            "most_moved": names[k - 1], "its_change": -0.006, "its_change_low": -0.01, "its_change_high": 0.001,
+            "verdict": verdicts[1],
+        }
+        for k, name in enumerate(names)
+    ]  # fmt: skip
     remedy = "Train the generator longer, or leave out the concepts it does not draw."
     return (
         CheckResult(
@@ -63,7 +71,7 @@ def make_checks(names: Sequence[str], verdicts: Sequence[str]) -> tuple[CheckRes
         ),
         CheckResult(
             "independent-permutation", "Independent permutation", verdicts[1],  # type: ignore[arg-type]
-            float(np.abs(matrix).max()), 0.05, "Permuting red circle moves green circle by −.310; 98% of flips show.",
+            float(np.abs(matrix).max()), 0.05, "Permuting red circle moves green circle by -.310; 98% of flips show.",
             "Permute the two as a group.", flips, matrix.tolist(), list(names),
         ),
         CheckResult(

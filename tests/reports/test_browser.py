@@ -19,10 +19,18 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH (Debian: apt-get install chromium)"),
 ]
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --hide-scrollbars"
-).split()
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+]
 
 PROBE = """
 <script>
@@ -80,7 +88,11 @@ def seen(invent, invent_checks, tmp_path_factory) -> dict[tuple[str, int], dict]
     folder = tmp_path_factory.mktemp("browser")
     harness = HARNESS
     for case, names in CASES.items():
-        settings = {"command": "genlens rank " + "x" * 300, "path": "/a" * 200, "true_reliance": dict.fromkeys(names, 0.5)}
+        settings = {
+            "command": "genlens rank " + "x" * 300,
+            "path": "/a" * 200,
+            "true_reliance": dict.fromkeys(names, 0.5),
+        }
         checks = invent_checks(names, ("failed", "undecided", "passed"))
         source = render_report(invent(names, checks=checks, settings=settings))
         for width in WIDTHS:
@@ -88,7 +100,9 @@ def seen(invent, invent_checks, tmp_path_factory) -> dict[tuple[str, int], dict]
             page, n = re.subn(r'<meta http-equiv="Content-Security-Policy"[^>]*>', lambda _, p=probe: p, source)
             assert n == 1
             (folder / f"{case}-{width}.html").write_text(page, encoding="utf-8")
-            harness += f'<iframe src="{case}-{width}.html" style="border: 0; width: {width}px; height: 900px"></iframe>\n'
+            harness += (
+                f'<iframe src="{case}-{width}.html" style="border: 0; width: {width}px; height: 900px"></iframe>\n'
+            )
     (folder / "harness.html").write_text(harness, encoding="utf-8")
     dump = chromium(folder / "harness.html", "--window-size=1400,1000", "--virtual-time-budget=20000", "--dump-dom")
     found = re.search(r'<pre id="seen">(.*?)</pre>', dump, re.DOTALL)

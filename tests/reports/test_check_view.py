@@ -21,15 +21,26 @@ def test_interval_columns_become_brackets() -> None:
 
 
 def test_real_and_generated_get_a_chart() -> None:
-    table = table_view([{"name": "target", "real": 0.98, "generated": 0.95}, {"name": "tv", "real": None, "generated": 0.9}])
+    table = table_view(
+        [{"name": "target", "real": 0.98, "generated": 0.95}, {"name": "tv", "real": None, "generated": 0.9}]
+    )
     assert [column.chart for column in table["columns"]] == [False, True, False, False]
     assert table["lines"][0][1].text.count("<circle") == 2
     assert table["lines"][1][1].text.count("<circle") == 0
 
 
 def test_cells_of_other_kinds() -> None:
-    (line,) = table_view([{"a": "x", "n": 1200, "ok": True, "verdict": "failed", "p_value": 0.0001, "none": None}])["lines"]
-    assert [cell.text for cell in line] == ["x", "1,200", "yes", "", "<\u2009.001", "–"]
+    record = {
+        "a": "x",
+        "n": 1200,
+        "ok": True,
+        "verdict": "failed",
+        "p_value": 0.0001,
+        "none": None,
+        "flips_shown": 0.981,
+    }
+    (line,) = table_view([record])["lines"]
+    assert [cell.text for cell in line] == ["x", "1,200", "yes", "", "<\u2009.001", "\N{EN DASH}", "98.1%"]
     assert line[3].verdict == "failed"
 
 
@@ -37,7 +48,7 @@ def test_matrix_without_labels_is_numbered_and_may_have_gaps() -> None:
     view = matrix_view(make_check(matrix=[[0.0, None], [math.nan, -0.6]]))
     assert view["labels"] == ["1", "2"]
     first, second = (line["cells"] for line in view["lines"])
-    assert [cell["text"] for cell in first + second] == [".00", "–", "–", "−.60"]
+    assert [cell["text"] for cell in first + second] == [".00", "\N{EN DASH}", "\N{EN DASH}", "\N{MINUS SIGN}.60"]
     assert second[1]["kind"] == "diagonal fall beyond" and second[1]["alpha"] == "0.65"
     assert first[0]["alpha"] == ""
 

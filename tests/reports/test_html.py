@@ -127,7 +127,7 @@ def test_header_cells_have_scope(invent) -> None:
 def test_figures_are_written_in_the_house_style(invent) -> None:
     text = looked_at(invent()).text()
     assert ".244 [.222, .266]" in text and "< .001" in text
-    assert "−1.88" in text and "+2.87" in text
+    assert "\N{MINUS SIGN}1.88" in text and "+2.87" in text
     assert "0.244" not in text and "nan" not in text.lower()
 
 
@@ -152,7 +152,9 @@ def test_warning_stands_above_the_headline_and_hides_nothing(invent, invent_chec
 def test_heat_map_marks_changes_beyond_the_threshold(invent, invent_checks) -> None:
     names = ["a", "b", "c"]
     page = looked_at(invent(names, checks=invent_checks(names, ("passed", "failed", "passed"))))
-    cells = [a["class"].split() for a in page.all("td") if "--a" in a.get("style", "") or "diagonal" in a.get("class", "")]
+    cells = [
+        a["class"].split() for a in page.all("td") if "--a" in a.get("style", "") or "diagonal" in a.get("class", "")
+    ]
     assert sum("diagonal" in cell for cell in cells) == 3
     beyond = [cell for cell in cells if "beyond" in cell]
     assert len(beyond) == 2 and all("fall" in cell for cell in beyond)

@@ -70,7 +70,7 @@ def test_independent_permutation_heat_map(invent_checks) -> None:
     axes = plots.plot_independent_permutation(check)
     assert drawn(axes).startswith(b"\x89PNG")
     np.testing.assert_allclose(axes.images[0].get_array(), check.matrix)
-    assert "−.31" in [text.get_text() for text in axes.texts]
+    assert "\N{MINUS SIGN}.31" in [text.get_text() for text in axes.texts]
     large = invent_checks([f"c{k}" for k in range(30)], ("passed", "passed", "passed"))[1]
     assert not plots.plot_independent_permutation(large).texts
 

@@ -15,7 +15,9 @@ from genlens.reports.terminal import bar, print_checks, print_result
 def printed(result, width: int = 80, encoding: str = "utf-8", colour: bool = False) -> str:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding=encoding)
-    print_result(result, Console(file=stream, width=width, force_terminal=colour, color_system="truecolor" if colour else None))
+    print_result(
+        result, Console(file=stream, width=width, force_terminal=colour, color_system="truecolor" if colour else None)
+    )
     stream.flush()
     return raw.getvalue().decode(encoding)
 

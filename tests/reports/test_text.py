@@ -14,15 +14,15 @@ from genlens.reports import text
     ("value", "digits", "signed", "expected"),
     [
         (0.2134, 3, False, ".213"),
-        (-0.0214, 3, False, "−.021"),
+        (-0.0214, 3, False, "\N{MINUS SIGN}.021"),
         (0.2134, 2, True, "+.21"),
         (-0.0001, 3, True, ".000"),
         (1.0, 3, False, "1.000"),
         (12.345, 2, False, "12.3"),
         (4321.0, 3, False, "4321"),
-        (math.nan, 3, False, "–"),
-        (None, 3, True, "–"),
-        (-math.inf, 3, False, "−∞"),
+        (math.nan, 3, False, "\N{EN DASH}"),
+        (None, 3, True, "\N{EN DASH}"),
+        (-math.inf, 3, False, "\N{MINUS SIGN}∞"),
     ],
 )
 def test_figure(value: float | None, digits: int, signed: bool, expected: str) -> None:
@@ -30,14 +30,14 @@ def test_figure(value: float | None, digits: int, signed: bool, expected: str) -
 
 
 def test_interval_needs_both_ends() -> None:
-    assert text.interval(-0.003, 0.0131) == "[−.003, .013]"
+    assert text.interval(-0.003, 0.0131) == "[\N{MINUS SIGN}.003, .013]"
     assert text.interval(0.1, math.nan) == text.MISSING
     assert text.interval(None, 0.1) == text.MISSING
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0.0004, "<\u2009.001"), (0.001, ".001"), (0.31, ".310"), (0.9999, "1"), (math.nan, "–")],
+    [(0.0004, "<\u2009.001"), (0.001, ".001"), (0.31, ".310"), (0.9999, "1"), (math.nan, "\N{EN DASH}")],
 )
 def test_p_value(value: float, expected: str) -> None:
     assert text.p_value(value) == expected

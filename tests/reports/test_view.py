@@ -55,6 +55,14 @@ def test_gallery_follows_the_ranking_and_pairs_rows(invent) -> None:
             assert row["caption"].marked.startswith(part["concept"])
 
 
+@pytest.mark.parametrize(("states", "shown"), [(("1", "0"), ["off", "on"]), (("tv", ""), ["absent", "tv"])])
+def test_bare_values_get_a_name(states: tuple[str, str], shown: list[str]) -> None:
+    pictures = [Picture("tv", "7", state, state, 0.5, encoded(8)) for state in states]
+    row = view.gallery_parts(pictures, [])[0]["rows"][0]
+    assert [picture["state"] for picture in row["pictures"]] == shown
+    assert row["change"] == f"score .00 when {shown[1]}"
+
+
 def test_three_states_have_no_single_change() -> None:
     pictures = [Picture("chairs", "7", state, state, 0.5, encoded(8)) for state in ("absent", "2 chair", "5 chair")]
     row = view.gallery_parts(pictures, [])[0]["rows"][0]

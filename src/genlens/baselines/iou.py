@@ -187,7 +187,7 @@ def rank_maps(
         settings: kept with the result.
 
     Raises:
-        UserError: the table has no masks or a concept is in none of its rows.
+        UserError: the table has no images or masks, or `threshold` is unknown.
     """
     binarise = as_threshold(threshold)
     presence = require_masks(table, method)
@@ -203,21 +203,16 @@ def require_masks(table: ConceptTable, method: str) -> Bools:
     """Presence (N, D) of the concepts of a table that has images and masks.
 
     Raises:
-        UserError: it has no images or masks, or a concept is in none of its rows.
+        UserError: it has no images or masks.
     """
     if table.image_paths is None:
         raise UserError(f"{method} needs real images, and this table has none. Give it a folder of images.")
     if table.masks is None:
         raise UserError(
-            f"{method} ranks concepts by the overlap of pixels with masks, and this table has no masks. "
-            "Use a table with masks (COCO, shapes), or a method that needs none."
+            f"{method} needs the pixels of concepts, and this table has no masks. Use a table with masks (COCO, "
+            "shapes), or rank the concepts by permutation, which needs none."
         )
-    presence = np.asarray(table.presence(), dtype=bool)
-    for name, present in zip(table.names, presence.T, strict=True):
-        if not present.any():
-            rows = table.n_rows
-            raise UserError(f"Concept {name!r} is in none of the {rows} rows, so {method} can't rank it. Add rows.")
-    return presence
+    return np.asarray(table.presence(), dtype=bool)
 
 
 def read_masks(table: ConceptTable, row: int, shape: tuple[int, int]) -> Bools:

@@ -146,12 +146,12 @@ class ConceptNet(TorchClassifier):
             folder: made if it isn't there.
             **notes: further entries of `config.json`, for the reader.
         """
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         state = {name: value.cpu().contiguous() for name, value in self.module.state_dict().items()}
-        save_file(state, target / WEIGHTS_FILE)
+        (target / WEIGHTS_FILE).write_bytes(save(state))  # `save_file` would leave it unreadable for other users
         config = {
             "architecture": self.architecture,
             "width": self.width,

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from genlens.errors import UserError
+from genlens.errors import UserError, check_integer
 
 COLOURS: dict[str, tuple[int, int, int]] = {"red": (214, 48, 49), "green": (39, 160, 76), "blue": (45, 93, 205)}
 KINDS = ("circle", "rectangle")
@@ -47,10 +47,6 @@ _SEGMENT = re.compile(
 )
 
 
-class ShapesTypeError(UserError, TypeError):
-    """An argument of the wrong kind."""
-
-
 @dataclass(frozen=True)
 class Slots:
     """Where each of the six shapes of a row is, or would be.
@@ -64,14 +60,6 @@ class Slots:
 
     def __len__(self) -> int:
         return len(self.params)
-
-
-def _integer(name: str, value: Any, minimum: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise ShapesTypeError(f"`{name}` must be an integer >= {minimum}; got {value!r}.")
-    if value < minimum:
-        raise UserError(f"`{name}` must be an integer >= {minimum}; got {value}.")
-    return int(value)
 
 
 def _hash(*parts: Any) -> NDArray[np.uint64]:
@@ -107,10 +95,9 @@ def sample_slots(n: int, seed: int) -> Slots:
         seed: any integer >= 0; row i depends only on (seed, i).
 
     Raises:
-        UserError: `n` or `seed` is out of range.
-        ShapesTypeError: `n` or `seed` is not an integer.
+        UserError: `n` or `seed` isn't a whole number or is out of range.
     """
-    n, seed = _integer("n", n, 1), _integer("seed", seed, 0)
+    n, seed = check_integer("n", n, 1), check_integer("seed", seed, 0)
     params = np.zeros((n, _N, 4), dtype=np.int64)
     pending = np.arange(n)
     for attempt in range(_MAX_ATTEMPTS):
@@ -148,7 +135,7 @@ def sample_presence(n: int, seed: int, p: float = 0.5) -> NDArray[np.int64]:
     Raises:
         UserError: `n` < 1, `seed` < 0, or `p` outside [0, 1].
     """
-    n, seed = _integer("n", n, 1), _integer("seed", seed, 0)
+    n, seed = check_integer("n", n, 1), check_integer("seed", seed, 0)
     if not 0 <= p <= 1:
         raise UserError(f"`p` must be a probability in [0, 1]; got {p}.")
     return (_uniform(seed, 3, np.arange(n)[:, None], np.arange(_N)) < p).astype(np.int64)
@@ -156,7 +143,7 @@ def sample_presence(n: int, seed: int, p: float = 0.5) -> NDArray[np.int64]:
 
 def segment(concept_index: int, params: ArrayLike) -> str:
     """Text of one slot: ``"red circle (12, 40) 9"`` or ``"red rectangle (12, 40) 14 10"`` (centre, then size)."""
-    index = _integer("concept_index", concept_index, 0)
+    index = check_integer("concept_index", concept_index, 0)
     if index >= _N:
         raise UserError(f"`concept_index` must be an integer in 0..{_N - 1}; got {index}.")
     x, y, a, b = (int(value) for value in np.asarray(params))
@@ -172,7 +159,7 @@ def segment_caption(presence_row: ArrayLike, slots_row: ArrayLike) -> str:
         slots_row: (6, 4), one row of `Slots.params`.
     """
     slots = np.asarray(slots_row)
-    return ", ".join(segment(j, slots[j]) for j in np.flatnonzero(np.asarray(presence_row)))
+    return ", ".join(segment(int(j), slots[j]) for j in np.flatnonzero(np.asarray(presence_row)))
 
 
 def presence_caption(presence_row: ArrayLike) -> str:
@@ -188,7 +175,7 @@ def parse_caption(caption: str) -> list[tuple[int, tuple[int, ...] | None]]:
         (x, y, width, height), as in `Slots.params`, or None where the caption gives no complete position and size.
     """
     if not isinstance(caption, str):
-        raise ShapesTypeError(f"`caption` must be a string; got {caption!r}.")
+        raise UserError(f"`caption` must be a string; got {caption!r}.")
     found: list[tuple[int, tuple[int, ...] | None]] = []
     for match in _SEGMENT.finditer(caption):
         index = CONCEPTS.index(f"{match['colour']} {match['kind']}".lower())
@@ -210,7 +197,8 @@ def _coverage(slots: ArrayLike, concept: int, size: int) -> NDArray[np.float32]:
         distance = np.sqrt(dx * dx + dy * dy) - a[:, :, None]
     else:
         distance = np.maximum(dx - a[:, :, None] / 2, dy - b[:, :, None] / 2)
-    return np.clip(np.float32(0.5) - distance, 0, 1, out=distance)
+    cover: NDArray[np.float32] = np.clip(np.float32(0.5) - distance, 0, 1, out=distance)
+    return cover
 
 
 def _params(slots: Slots | ArrayLike) -> NDArray[Any]:
@@ -239,7 +227,7 @@ def draw(presence: ArrayLike, slots: Slots | ArrayLike, size: int = IMAGE_SIZE) 
         uint8 array (N, size, size, 3).
     """
     present, params = _drawn(presence, slots)
-    size = _integer("size", size, 1)
+    size = check_integer("size", size, 1)
     images = np.empty((len(params), 3, size, size), dtype=np.float32)
     images[:] = np.array(BACKGROUND, dtype=np.float32)[:, None, None]
     for j in range(_N):
@@ -253,7 +241,7 @@ def draw(presence: ArrayLike, slots: Slots | ArrayLike, size: int = IMAGE_SIZE) 
 def masks(presence: ArrayLike, slots: Slots | ArrayLike, size: int = IMAGE_SIZE) -> NDArray[np.bool_]:
     """Pixels at least half covered by each present shape: bool (N, 6, size, size), all False where it is absent."""
     present, params = _drawn(presence, slots)
-    size = _integer("size", size, 1)
+    size = check_integer("size", size, 1)
     cover = np.stack([_coverage(params, j, size) >= 0.5 for j in range(_N)], axis=1)
     result: NDArray[np.bool_] = cover & (present[:, :, None, None] != 0)
     return result
@@ -271,7 +259,8 @@ def draw_caption(caption: str, seed: int, size: int = IMAGE_SIZE) -> NDArray[np.
         presence[0, index] = 1
         if slot is not None:
             params[0, index] = slot
-    return draw(presence, params, size)[0]
+    image: NDArray[np.uint8] = draw(presence, params, size)[0]
+    return image
 
 
 def task_labels(presence: ArrayLike, weights: ArrayLike = DEFAULT_WEIGHTS) -> NDArray[np.int64]:
@@ -282,7 +271,8 @@ def task_labels(presence: ArrayLike, weights: ArrayLike = DEFAULT_WEIGHTS) -> ND
         weights: (6,), drawn from [0, 1] in the paper.
     """
     score = np.asarray(presence) @ np.asarray(weights, dtype=np.float64)
-    return (score > np.median(score)).astype(np.int64)
+    labels: NDArray[np.int64] = (score > np.median(score)).astype(np.int64)
+    return labels
 
 
 def write_imagefolder(out: Path, n: int, seed: int) -> None:

@@ -157,7 +157,7 @@ class DiffusersGenerator:
 
         Raises:
             CaptionError: a caption is too long.
-            UserError: the pipeline gave NaN, or a GPU's memory doesn't hold a single image.
+            UserError: the pipeline refuses its arguments or gives NaN, or a GPU's memory doesn't hold a single image.
         """
         if len(captions) != len(seeds):
             raise UserError(f"`captions` and `seeds` must be equally many; got {len(captions)} and {len(seeds)}.")
@@ -189,6 +189,9 @@ class DiffusersGenerator:
                 ) from error
             self.batch_size = len(captions) // 2
             images = None
+        except (TypeError, ValueError) as error:
+            name, reason = type(self.pipeline).__name__, next(iter(str(error).splitlines()), type(error).__name__)
+            raise UserError(f"{name} refused the call: {reason} Check `scheduler`, `size` and `options`.") from error
         if images is None:
             gc.collect()
             if torch.cuda.is_available():

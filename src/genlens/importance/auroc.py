@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +20,9 @@ def roc_auc_rows(positive: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     """
     n_rows = positive.size
     top = int(ranks.max(initial=0))
-    dtype = np.int32 if top < 2**30 else np.int64
-    keys = (top - ranks).astype(dtype) << 1  # descending scores
-    keys |= positive.astype(dtype)
+    dtype: Any = np.int32 if top < 2**30 else np.int64
+    keys = 2 * (top - ranks).astype(dtype)  # descending scores
+    keys += positive
     keys.sort(axis=1)
     ends = np.ones(keys.shape, dtype=bool)  # last entry of each group of ties
     np.not_equal(keys[:, 1:] >> 1, keys[:, :-1] >> 1, out=ends[:, :-1])
@@ -37,7 +38,7 @@ def roc_auc_rows(positive: np.ndarray, ranks: np.ndarray) -> np.ndarray:
 
 
 def _corners(counts: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Where curves bend, and their ends: collinear points are dropped, as scikit-learn does, for it changes rounding."""
+    """Where curves bend, and their ends; scikit-learn drops other points, which changes the rounding."""
     bends = np.ones(len(counts), dtype=bool)
     np.not_equal(np.diff(counts, 2), 0, out=bends[1:-1])
     bends[last] = True
@@ -116,9 +117,9 @@ class ItemPairs:
         below = np.zeros((len(miss_weights), miss_weights.shape[1] + 1))
         np.cumsum(miss_weights, axis=1, out=below[:, 1:])
         wins = np.einsum("km,km->k", hit_weights, np.take(below, self.low, axis=1))
-        wins += np.einsum("km,km->k", hit_weights, np.take(below, self.high, axis=1))
+        wins = wins + np.einsum("km,km->k", hit_weights, np.take(below, self.high, axis=1))
         total = hit_weights.sum(axis=1) * below[:, -1]
-        return np.divide(wins, 2 * total, out=np.full(len(wins), np.nan), where=total > 0)
+        return np.asarray(np.divide(wins, 2 * total, out=np.full(len(wins), np.nan), where=total > 0))
 
 
 def placements(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -82,7 +82,7 @@ def bootstrap_importances(
         parts.append(np.stack([own - score for score in permuted]) / rescaled)
     own, *permuted = (scorer(np.ones((1, len(y)))) for scorer in scorers)
     exact = [[expected_importance(y, reference, state, scoring)] for state in states]
-    return np.concatenate(parts, axis=1) + exact - np.stack([own - score for score in permuted])
+    return np.asarray(np.concatenate(parts, axis=1) + exact - np.stack([own - score for score in permuted]))
 
 
 def _as_states(reference: np.ndarray) -> StateScores:
@@ -115,7 +115,7 @@ class _ResampledAuroc(_Resampled):
         n_slots = slots.shape[1]
 
         def of_items(items: np.ndarray) -> np.ndarray:
-            return weights[:, items // n_slots] * slots[:, items % n_slots]
+            return np.asarray(weights[:, items // n_slots] * slots[:, items % n_slots])
 
         draws = [pairs.auroc(of_items(pairs.positive_items), of_items(pairs.negative_items)) for pairs in self._pairs]
         return np.asarray(np.mean(draws, axis=0))

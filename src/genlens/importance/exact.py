@@ -47,9 +47,12 @@ def expected_importance(y: np.ndarray, reference: np.ndarray, states: StateScore
     Raises:
         UserError: the score has no closed form.
     """
-    weights, values = _weighted_scores(y, states, scoring)  # draws first
-    own = _draw_scores(y, reference[:, None], scoring)  # (R, 1, 1) or (R, 1)
-    return float((weights * (own - values)).sum())
+    if scoring.kind == "additive":
+        own = row_scores(y, reference[:, None], scoring)  # (N, 1, R)
+        drops = (own - row_scores(y, states.scores, scoring)).mean(axis=(0, 2))
+        return float(drops @ states.weights)
+    weights, values = _weighted_scores(y, states, scoring)
+    return float((weights * (_draw_scores(y, reference[:, None], scoring) - values)).sum())
 
 
 def pair_probabilities(states: StateScores) -> np.ndarray:
@@ -67,7 +70,7 @@ def row_scores(y: np.ndarray, scores: np.ndarray, scoring: Scoring) -> np.ndarra
     scale = 1.0 if scoring.scale is None else float(scoring.scale(y).mean())
     result = np.empty(scores.shape[:3])
     for slot, draw in np.ndindex(scores.shape[1:3]):
-        result[:, slot, draw] = scoring.per_row(y, scores[:, slot, draw]) / scale
+        result[:, slot, draw] = scoring.per_row(y, np.ascontiguousarray(scores[:, slot, draw])) / scale
     return result
 
 
@@ -77,7 +80,7 @@ def _draw_scores(y: np.ndarray, scores: np.ndarray, scoring: Scoring) -> np.ndar
         positive = positives(y)
         return np.stack([auroc_pairs(positive, scores[:, :, draw]) for draw in range(scores.shape[2])])
     if scoring.kind == "additive":
-        return row_scores(y, scores, scoring).mean(axis=0).T
+        return np.asarray(row_scores(y, scores, scoring).mean(axis=0).T)
     raise UserError(
         f"`scoring`={scoring.name!r} has no closed-form expectation; use sampled permutations (`n_repeats`)."
     )

@@ -62,17 +62,19 @@ def importance_influence(y: np.ndarray, reference: np.ndarray, states: StateScor
         (N,), of mean 0.
     """
     if scoring.kind == "auroc":
-        return score_influence(y, reference, scoring) - _permuted_auroc_influence(positives(y), states)
+        return np.asarray(score_influence(y, reference, scoring) - _permuted_auroc_influence(positives(y), states))
     parts = row_scores(y, states.scores, scoring).mean(axis=2)  # (N, S)
     own = row_scores(y, reference[:, None], scoring)[:, 0].mean(axis=1)
-    return _scaled(y, own - parts @ states.weights, scoring) - _marginal_influence(states, parts.mean(axis=0))
+    return np.asarray(
+        _scaled(y, own - parts @ states.weights, scoring) - _marginal_influence(states, parts.mean(axis=0))
+    )
 
 
 def _permuted_auroc_influence(positive: np.ndarray, states: StateScores) -> np.ndarray:
     weights, draws = states.weights, range(states.n_draws)
     placed = np.mean([placements(positive, states.scores[:, :, draw], weights) for draw in draws], axis=0)
     pairs = np.mean([auroc_pairs(positive, states.scores[:, :, draw]) for draw in draws], axis=0)  # (S, S)
-    return _class_centred(positive, placed) + _marginal_influence(states, (pairs + pairs.T) @ weights)
+    return np.asarray(_class_centred(positive, placed) + _marginal_influence(states, (pairs + pairs.T) @ weights))
 
 
 def _class_centred(positive: np.ndarray, placed: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Scores under sampled permutations, by index work on the states' scores; the scheme is scikit-learn's.
 
 `sklearn.inspection.permutation_importance` draws one integer from `random_state`, seeds every column's generator with
-it and shuffles cumulatively over the repeats. The same is done here, so a generator whose classifier score is the model's
-own output gives scikit-learn's numbers to the bit.
+it and shuffles cumulatively over the repeats. The same is done here, so where the states' scores are the outputs of a
+model on tabular data this gives scikit-learn's numbers to the bit.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ class SlotPicker:
     """
 
     def __init__(self, states: StateScores, seed: int) -> None:
+        """Sort the slots by stratum."""
         self._own = states.own
         self._n_slots = np.bincount(states.stratum)  # (B,)
         self._order = np.argsort(states.stratum, kind="stable")  # slots, stratum by stratum

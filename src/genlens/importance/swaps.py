@@ -1,11 +1,13 @@
 """p-values: is a row's own state better than its other states swapped at random?
 
-Under the hypothesis that the model ignores the concept, a row's scores in its states are exchangeable, so the states may
-be relabelled at random within every row; the importance is computed again for each relabelling. Exact under
+Under the hypothesis that the model ignores the concept, a row's scores in its states are exchangeable, so the states
+may be relabelled at random within every row; the importance is computed again for each relabelling. Exact under
 exchangeability, one-sided towards importance > 0.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from scipy import stats
@@ -141,4 +143,8 @@ class _ScoreStatistic:
         return np.array([mean_score(self._y, scores[self._rows, chosen], self._scoring) for chosen in shown])
 
 
-_STATISTICS = {"auroc": _AurocStatistic, "additive": _MeanStatistic, "other": _ScoreStatistic}
+_STATISTICS: dict[str, Callable[[np.ndarray, _Items, Scoring], Callable[[np.ndarray], np.ndarray]]] = {
+    "auroc": _AurocStatistic,
+    "additive": _MeanStatistic,
+    "other": _ScoreStatistic,
+}

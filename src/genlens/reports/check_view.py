@@ -13,8 +13,20 @@ from genlens.reports.text import MISSING, figure, interval, meaning, p_value
 if TYPE_CHECKING:
     from genlens.importance.result import CheckResult
 
-_LOW = ("_low", "low")
-_HIGH = ("_high", "high")
+_ENDS = ("_low", "_high")
+_NAMES = {
+    "reference_auroc": "Reference AUROC",
+    "own_change": "Its own change",
+    "most_moved": "Moves most",
+    "its_change": "By",
+}
+_READING = {
+    "effective-generation": "Difference: real minus generated, with its interval over rows.",
+    "independent-permutation": "Its own change: of its AUROC against the permuted values, which should not fall. "
+    "Flips shown: how many of the flips in captions the concept classifier sees in the images; expected: how many it "
+    "would see of perfect ones, its own errors counted. Others stayed: how many detections of other concepts a flip "
+    "leaves as they were.",
+}
 _SCALE_OF_MATRIX = 0.5
 """Change of AUROC that gets the strongest colour of the heat map (or the largest one, if that is larger)."""
 
@@ -51,6 +63,7 @@ def check_view(check: CheckResult) -> dict[str, Any]:
         "figure": _figure(check),
         "matrix": matrix_view(check) if check.matrix else None,
         "table": table_view(check.table) if check.table else None,
+        "reading": _READING.get(check.code, "") if check.table else "",
     }
 
 
@@ -90,7 +103,7 @@ def table_view(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     Where records have ``real`` and ``generated`` a strip shows the way from one to the other.
     """
-    keys = [key for key in records[0] if not key.endswith(_LOW + _HIGH)]
+    keys = [key for key in records[0] if not key.endswith(_ENDS)]
     columns = [_column(key, records) for key in keys]
     lines = [[_table_cell(record, key) for key in keys] for record in records]
     if {"real", "generated"} <= set(keys):
@@ -104,7 +117,8 @@ def table_view(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _column(key: str, records: Sequence[Mapping[str, Any]]) -> Column:
-    return Column(key.replace("_", " ").capitalize(), figures=any(_is_number(record.get(key)) for record in records))
+    name = _NAMES.get(key, key.replace("_", " ").capitalize())
+    return Column(name, figures=any(_is_number(record.get(key)) for record in records))
 
 
 def _is_number(value: Any) -> bool:
@@ -119,6 +133,13 @@ def _table_cell(record: Mapping[str, Any], key: str) -> Cell:
         return Cell("yes" if value else "no")
     if value is None or isinstance(value, float):
         bracket = interval(record.get(f"{key}_low"), record.get(f"{key}_high"))
-        text = p_value(value) if key in ("p_value", "q_value") else figure(value, signed=key == "difference")
-        return Cell(text, "" if bracket == MISSING else bracket, figures=True)
+        return Cell(_number(key, value), "" if bracket == MISSING else bracket, figures=True)
     return Cell(f"{value:,}" if isinstance(value, int) else str(value), figures=isinstance(value, int))
+
+
+def _number(key: str, value: float | None) -> str:
+    if key in ("p_value", "q_value"):
+        return p_value(value)
+    if key.startswith(("flips_", "others_")):
+        return MISSING if value is None or not math.isfinite(value) else f"{value:.1%}"
+    return figure(value, signed=key.endswith(("difference", "change")))

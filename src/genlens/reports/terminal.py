@@ -50,7 +50,7 @@ def print_checks(checks: Sequence[CheckResult], console: Console | None = None) 
     console = console or Console()
     console.print()
     if not checks:
-        console.print(Text("Checks: none. Give an independent concept classifier to check the assumptions.", style="dim"))
+        console.print(Text("Checks: none. Give a concept classifier to check the assumptions.", style="dim"))
     for check in checks:
         console.print(verdict_line(check))
     if words.warnings_of(checks):
@@ -82,15 +82,14 @@ def _columns(rows: Sequence[Row], width: int) -> tuple[list[str], int]:
     """Which columns of figures fit beside concept and importance, and how wide the bars may be (0: no bars)."""
     names = max(_SHORTEST_NAME, min(_LONGEST_NAME, max(len(row.concept) for row in rows)))
     left = width - 4 - names - max(len(_importance(row)) for row in rows) - 2
-    wanted = ["reliance", "q", "signed"]
-    if any(row.true_reliance is not None for row in rows):
-        wanted.insert(1, "true")
-    shown = []
+    truth = ["true"] if any(row.true_reliance is not None for row in rows) else []
+    wanted: list[str] = ["reliance", *truth, "q", "signed"]
+    shown: list[str] = []
     for name in wanted:
         if left >= _WIDTHS[name]:
             shown.append(name)
             left -= _WIDTHS[name]
-    order = [name for name in ("q", "reliance", "signed", "true") if name in shown]
+    order: list[str] = [name for name in ("q", "reliance", "signed", "true") if name in shown]
     return order, min(_WIDEST_BAR, left - 2) if left - 2 >= _SLIMMEST_BAR else 0
 
 
@@ -124,7 +123,8 @@ def bar(value: float, top: float, width: int, console: Console) -> str:
 
 
 def _legend(result: ImportanceResult, rows: Sequence[Row], width: int) -> str:
-    text = f"importance: fall of {words.score_name(result.scoring)} from {_figure(result.reference_score)} when permuted"
+    score, start = words.score_name(result.scoring), _figure(result.reference_score)
+    text = f"importance: fall of {score} from {start} when permuted"
     if any(not math.isnan(row.ci_low) for row in rows):
         text += f" [{result.confidence:.0%} interval]"
     about = {

@@ -49,7 +49,7 @@ _MEANINGS = {
 
 
 def figure(value: float | None, digits: int = 3, *, signed: bool = False) -> str:
-    """A number as the reports write it: ``.213``, ``+1.20``, ``-.021`` (with a true minus sign); `MISSING` for None and NaN.
+    """A number as the reports write it, with a true minus sign: ``.213``, ``+1.20``; `MISSING` for None and NaN.
 
     Args:
         value: the number.

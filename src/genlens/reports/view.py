@@ -6,7 +6,7 @@ import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +84,8 @@ def agreement(rows: Sequence[Row]) -> str:
 
 def _ranks(values: np.ndarray) -> np.ndarray:
     """Ranks with ties shared."""
-    below = (values[:, None] > values).sum(axis=1)
-    return below + (values[:, None] == values).sum(axis=1) / 2
+    ranks: np.ndarray = (values[:, None] > values).sum(axis=1) + (values[:, None] == values).sum(axis=1) / 2
+    return ranks
 
 
 def repeat_lines(result: ImportanceResult, rows: Sequence[Row]) -> tuple[list[dict[str, Any]], Markup | None]:
@@ -125,7 +125,9 @@ def gallery_parts(gallery: Sequence[Picture], rows: Sequence[Row]) -> list[dict[
 
 
 def _gallery_row(pictures: Sequence[Picture]) -> dict[str, Any]:
-    ordered = sorted(pictures, key=lambda picture: _STATE_ORDER.get(picture.state, 0))
+    names = {"": "absent"} | ({"0": "off", "1": "on"} if {picture.state for picture in pictures} == {"0", "1"} else {})
+    named = [replace(picture, state=names.get(picture.state, picture.state)) for picture in pictures]
+    ordered = sorted(named, key=lambda picture: _STATE_ORDER.get(picture.state, 0))
     first, final = ordered[0], ordered[-1]
     change = final.score - first.score if len(ordered) == 2 else math.nan
     known = math.isfinite(change)

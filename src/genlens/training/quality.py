@@ -148,7 +148,7 @@ def line(card: Card) -> str:
     return (
         f"{card.template:9s} {card.steps} steps  AUROC mean {card.auroc_mean:.4f} min {card.auroc_min:.4f} "
         f"(drawings {np.mean(card.auroc_real):.4f})  flips shown {card.flips_shown:.4f} ({card.flips_shown_real:.4f})  "
-        f"others stay {card.others_stay:.4f} ({card.others_stay_real:.4f})  {card.images_per_second:.0f} images/s judged"
+        f"others stay {card.others_stay:.4f} ({card.others_stay_real:.4f})  {card.images_per_second:.0f} judged/s"
     )
 
 

@@ -73,15 +73,15 @@ def card(name: str, recipe: Recipe, quality: dict[str, Any], n_weights: int, sec
     lines = [
         f"# {name}",
         "",
-        f"Says which of the six shapes a 64 x 64 picture shows: one log-odds for each of {', '.join(shapes.CONCEPTS)}.",
+        f"Says which of the six shapes a 64 x 64 picture shows, one log-odds each: {', '.join(shapes.CONCEPTS)}.",
         "Weights are safetensors; `genlens.classifiers.ConceptNet.load(folder)` reads them.",
         "",
         f"- Network: `{recipe.architecture}`, width {recipe.width}, {n_weights:,} weights; float32.",
         f"- Data: {recipe.steps * BATCH:,} drawings (`genlens.datasets.shapes`), data seeds from {DATA_SEEDS[name]},",
         "  a fifth of them with overlapping shapes, a quarter crowded; none is seen twice.",
         "- Augmentation: shift, blur, colour cast, fine and coarse noise (`genlens.training.concept_nets.augment`).",
-        f"- Training: {recipe.steps} steps of {BATCH}, AdamW, rate {recipe.rate}, seed {recipe.seed}; {seconds:.0f} s",
-        "  on two shared cores. Repeat it with `runs/train_shapes_concepts.sh`.",
+        f"- Training: {recipe.steps} steps of {BATCH}, AdamW, rate {recipe.rate}, seed {recipe.seed};",
+        f"  {seconds:.0f} s of processor time. Repeat it with `runs/train_shapes_concepts.sh`.",
         "",
         f"Quality on {quality['clean']['n']:,} held-out drawings of each kind (`quality.json` has every concept):",
         "",
@@ -100,9 +100,9 @@ def card(name: str, recipe: Recipe, quality: dict[str, Any], n_weights: int, sec
 
 def train(name: str, out: Path, log: Callable[[str], None] = print) -> ConceptNet:
     """Train one of the two nets and write weights, config, card and quality to `out`."""
-    recipe, start = RECIPES[name], time.monotonic()
+    recipe, start = RECIPES[name], time.process_time()
     net = train_concept_net(shapes_batches(DATA_SEEDS[name]), shapes.CONCEPTS, recipe, log=log)
-    seconds = time.monotonic() - start
+    seconds = time.process_time() - start
     net.save(out, recipe={**recipe.spec(), "batch": BATCH, "data_seed": DATA_SEEDS[name]})
     quality = measure(ConceptNet.load(out, device="cpu"))
     n_weights = sum(weight.numel() for weight in net.module.parameters())

@@ -37,7 +37,7 @@ def sample_rows(n: int, seed: int, donors: float = 0.2, crowded: float = 0.25) -
     Args:
         n: number of rows.
         seed: any integer >= 0.
-        donors: share of rows whose concepts take their slots from other rows, as permuted captions do; these may overlap.
+        donors: share of rows whose concepts take their slots from other rows, as permuted captions do.
         crowded: share of rows drawn with presence probability .8 instead of .5.
     """
     rng = np.random.default_rng(seed)

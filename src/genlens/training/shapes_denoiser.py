@@ -76,7 +76,7 @@ def new_transformer(heads: int, layers: int) -> PixArtTransformer2DModel:
         cross_attention_dim=heads * 32,
         sample_size=LATENT_SIZE,
         patch_size=1,
-        interpolation_scale=0.5,  # type: ignore[arg-type]
+        interpolation_scale=0.5,
         use_additional_conditions=False,
         caption_channels=HIDDEN,
     )
@@ -84,7 +84,8 @@ def new_transformer(heads: int, layers: int) -> PixArtTransformer2DModel:
 
 def new_optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """AdamW; or Muon for the matrices of the blocks and AdamW for the rest."""
-    matrices, rest = [], []
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         inside = recipe.muon and parameter.ndim == 2 and "transformer_blocks" in name and "table" not in name
         (matrices if inside else rest).append(parameter)
@@ -199,9 +200,8 @@ class Trainer:
     def run(self, log_seconds: float = 60.0, save_seconds: float = 180.0) -> Iterator[dict[str, float]]:
         """Train until the recipe's time is up, yielding a line of the log now and then, saving as it goes."""
         recipe = self.recipe
-        pool = Pool(
-            self.encoders, recipe.pool, recipe.reuse, GENERATOR_SEEDS + 10_000_000 + self.step * 7, recipe.presence_share
-        )
+        first_seed = GENERATOR_SEEDS + 10_000_000 + 7 * self.step
+        pool = Pool(self.encoders, recipe.pool, recipe.reuse, first_seed, recipe.presence_share)
         rng = torch.Generator().manual_seed(recipe.seed + self.step)
         clock, logged, saved, losses = time.monotonic() - self.seconds, self.seconds, self.seconds, []
         while self.seconds < recipe.seconds:

@@ -1,8 +1,9 @@
-"""Train the shipped text-to-image diffusion model from the shapes drawer, on CPUs, in three stages.
+"""Train the shipped text-to-image diffusion model from the shapes drawer, on CPUs, in four stages.
 
     python -m genlens.training.shapes_generator vae      --out build/shapes_generator --seconds 480
     python -m genlens.training.shapes_generator text     --out build/shapes_generator --seconds 420
     python -m genlens.training.shapes_generator denoiser --out build/shapes_generator --seconds 4800 [--resume]
+    python -m genlens.training.shapes_generator decoder  --out build/shapes_generator --seconds 600
     python -m genlens.training.shapes_generator export   --out build/shapes_generator --to DIRECTORY
 
 Stages hand over through folders of `--out`. The denoiser writes a checkpoint every three minutes and goes on from it
@@ -21,20 +22,21 @@ from typing import Any
 
 import torch
 
+from genlens.training.shapes_decoder import train_decoder
 from genlens.training.shapes_denoiser import Recipe, Trainer, append_log, new_scheduler
 from genlens.training.shapes_pool import Encoders
 from genlens.training.shapes_text import train_text_encoder
 from genlens.training.shapes_vae import train_vae
 
 
-def load_encoders(folder: Path) -> Encoders:
-    """The frozen autoencoder, tokenizer and text encoder that the first two stages left in `folder`."""
+def load_encoders(folder: Path, vae: str = "vae") -> Encoders:
+    """The frozen autoencoder (folder name `vae`), tokenizer and text encoder of earlier stages in `folder`."""
     from diffusers import AutoencoderTiny
     from transformers import AutoTokenizer, CLIPTextModel
 
-    vae = AutoencoderTiny.from_pretrained(folder / "vae").eval().requires_grad_(False)
+    autoencoder = AutoencoderTiny.from_pretrained(folder / vae).eval().requires_grad_(False)
     text_encoder: Any = CLIPTextModel.from_pretrained(folder / "text_encoder").eval().requires_grad_(False)
-    return Encoders(vae, AutoTokenizer.from_pretrained(folder / "tokenizer"), text_encoder)
+    return Encoders(autoencoder, AutoTokenizer.from_pretrained(folder / "tokenizer"), text_encoder)
 
 
 def train_denoiser(folder: Path, recipe: Recipe, resume: bool) -> None:
@@ -47,6 +49,14 @@ def train_denoiser(folder: Path, recipe: Recipe, resume: bool) -> None:
         print("denoiser", row, flush=True)
 
 
+def tune_decoder(folder: Path, seconds: float) -> None:
+    """Stage 4; the autoencoder with the tuned decoder goes to `folder`/vae_tuned."""
+    from diffusers import PixArtTransformer2DModel
+
+    model = PixArtTransformer2DModel.from_pretrained(folder / "transformer").eval().requires_grad_(False)
+    train_decoder(load_encoders(folder), model, folder / "vae_tuned", seconds)
+
+
 def export_pipeline(folder: Path, to: Path) -> None:
     """Pack the stages into a diffusers pipeline directory `to` (model files there are replaced, others are left).
 
@@ -54,7 +64,7 @@ def export_pipeline(folder: Path, to: Path) -> None:
     """
     from diffusers import PixArtAlphaPipeline, PixArtTransformer2DModel
 
-    encoders = load_encoders(folder)
+    encoders = load_encoders(folder, "vae_tuned" if (folder / "vae_tuned").exists() else "vae")
     pipeline: Any = PixArtAlphaPipeline(
         tokenizer=encoders.tokenizer,
         text_encoder=encoders.text_encoder,
@@ -82,7 +92,7 @@ def _tidy(to: Path) -> None:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m genlens.training.shapes_generator", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("stage", choices=("vae", "text", "denoiser", "export"))
+    parser.add_argument("stage", choices=("vae", "text", "denoiser", "decoder", "export"))
     parser.add_argument("--out", type=Path, required=True, help="folder that the stages share")
     parser.add_argument("--seconds", type=float, default=600.0, help="wall-clock time of this stage")
     parser.add_argument("--to", type=Path, help="pipeline directory that `export` writes")
@@ -108,6 +118,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif options.stage == "denoiser":
         names = ("seconds", "batch", "presence_share", "pure_noise_share", "rate", "seed", "muon")
         train_denoiser(options.out, replace(Recipe(), **{n: getattr(options, n) for n in names}), options.resume)
+    elif options.stage == "decoder":
+        tune_decoder(options.out, options.seconds)
     else:
         export_pipeline(options.out, options.to)
 

@@ -69,7 +69,8 @@ def disturb(pixels: Tensor, rng: np.random.Generator) -> Tensor:
     if rng.random() < 0.6:
         pixels = blur(pixels, float(rng.uniform(0.3, 1.3)))
     contrast, shift, noise = (
-        torch.from_numpy(rng.uniform(*bounds, (n, 1, 1, 1))).float() for bounds in ((0.85, 1.1), (-0.1, 0.1), (0, 0.12))
+        torch.from_numpy(rng.uniform(low, high, (n, 1, 1, 1))).float()
+        for low, high in ((0.85, 1.1), (-0.1, 0.1), (0.0, 0.12))
     )
     return pixels * contrast + shift + noise * torch.randn_like(pixels)
 
@@ -77,7 +78,8 @@ def disturb(pixels: Tensor, rng: np.random.Generator) -> Tensor:
 def train_judge(seconds: float, batch: int = 96, rate: float = 3e-3) -> Judge:
     """Train on fresh drawings of random layout (a fifth of them with overlaps), absent shapes as often as present."""
     torch.manual_seed(0)
-    judge = Judge().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    judge = Judge()
+    judge.features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(judge.parameters(), lr=rate, weight_decay=1e-3)
     start, step = time.monotonic(), 0
     while (elapsed := time.monotonic() - start) < seconds:

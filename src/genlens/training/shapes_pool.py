@@ -1,4 +1,4 @@
-"""A rolling pool of training rows, already drawn, encoded and put into words, each used a few times with other noise."""
+"""A rolling pool of training rows, already drawn and encoded, each used a few times with other noise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from genlens.datasets import shapes
 from genlens.training.shapes_data import Rows, sample_rows
 from genlens.training.shapes_layout import layout_of, with_channel_means
-from genlens.training.shapes_vae import LATENT_CHANNELS, LATENT_SIZE, to_tensor
+from genlens.training.shapes_vae import LATENT_CHANNELS, to_tensor
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderTiny
@@ -55,6 +55,30 @@ class Batch:
 
 
 @dataclass
+class Captioned:
+    """Rows with their captions, and the channel means that the noise of each must have if it is coupled."""
+
+    rows: Rows
+    captions: list[str]
+    means: Tensor
+    coupled: Tensor
+
+
+def sample_captioned(n: int, seed: int, presence_share: float) -> Captioned:
+    """Fresh rows; a share of them has presence-only captions and the layout that its noise will ask for."""
+    rng = torch.Generator().manual_seed(seed)
+    rows = sample_rows(n, seed)
+    coupled = torch.rand(n, generator=rng) < presence_share
+    means = torch.randn(n, LATENT_CHANNELS, generator=rng)
+    slots = np.where(coupled.numpy()[:, None, None], layout_of(means), rows.slots)
+    captions = [
+        shapes.presence_caption(row) if free else caption
+        for row, free, caption in zip(rows.presence, coupled, rows.captions(), strict=True)
+    ]
+    return Captioned(Rows(rows.presence, slots), captions, means, coupled)
+
+
+@dataclass
 class Encoders:
     """The frozen stages before the denoiser."""
 
@@ -72,23 +96,19 @@ class Encoders:
     @torch.no_grad()
     def pictures(self, rows: Rows) -> Tensor:
         """Latents (N, 16, 8, 8) of drawings."""
-        return self.vae.encode(to_tensor(rows.images())).latents.float()
+        latents: Tensor = self.vae.encode(to_tensor(rows.images())).latents.float()
+        return latents
+
+    def encode(self, rows: Captioned) -> Batch:
+        """Captioned rows as the denoiser sees them."""
+        with torch.autocast("cpu", torch.bfloat16):
+            text, mask = self.words(rows.captions)
+            latents = self.pictures(rows.rows)
+        return Batch(latents, text, mask, rows.means, rows.coupled)
 
     def batch(self, n: int, seed: int, presence_share: float) -> Batch:
-        """Fresh rows; a share of them has presence-only captions and the layout that its noise will ask for."""
-        rng = torch.Generator().manual_seed(seed)
-        rows = sample_rows(n, seed)
-        coupled = torch.rand(n, generator=rng) < presence_share
-        means = torch.randn(n, LATENT_CHANNELS, generator=rng)
-        slots = np.where(coupled.numpy()[:, None, None], layout_of(means), rows.slots)
-        captions = [
-            shapes.presence_caption(row) if free else caption
-            for row, free, caption in zip(rows.presence, coupled, rows.captions(), strict=True)
-        ]
-        with torch.autocast("cpu", torch.bfloat16):
-            text, mask = self.words(captions)
-            latents = self.pictures(Rows(rows.presence, slots))
-        return Batch(latents, text, mask, means, coupled)
+        """Fresh rows; see `sample_captioned`."""
+        return self.encode(sample_captioned(n, seed, presence_share))
 
 
 class Pool:
@@ -113,8 +133,3 @@ class Pool:
         for name, values in vars(fresh).items():
             getattr(self.rows, name)[where] = values
         return self.rows.rows(torch.randint(size, (n,), generator=self.rng))
-
-
-def latent_shape(n: int) -> tuple[int, int, int, int]:
-    """Shape of `n` latents."""
-    return n, LATENT_CHANNELS, LATENT_SIZE, LATENT_SIZE

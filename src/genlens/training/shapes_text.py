@@ -2,7 +2,7 @@
 
 It is trained on text alone. At the token that ends a segment (its comma, or the end of the text) the last hidden state
 must equal a hand-made vector: which concept, and sine-cosine features of the centre and the four edges of its slot.
-At all other tokens it must be zero in these channels. So the denoiser's cross-attention sees one bound vector a segment.
+At all other tokens it must be zero in these channels. So the denoiser sees one bound vector a segment.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def target_features(concept: NDArray[np.int64], slots: NDArray[Any], placed: NDA
 
 
 def sample_segments(n: int, seed: int) -> list[list[Segment]]:
-    """Captions as segments: placed, presence-only and mixed, some in another order, some with text that isn't shapes."""
+    """Captions as segments: placed, names only, mixed; some in another order, some with text that names no shape."""
     rng = np.random.default_rng(seed)
     rows = sample_rows(n, seed, donors=0.3)
     placed = rng.choice([1.0, 0.0, 0.5], size=n, p=[0.65, 0.25, 0.1])
@@ -112,7 +112,7 @@ def sample_segments(n: int, seed: int) -> list[list[Segment]]:
             (int(j), tuple(slots[j].tolist()) if rng.random() < share else None) for j in np.flatnonzero(presence)
         ]
         if rng.random() < 0.2:
-            rng.shuffle(segments)  # type: ignore[arg-type]
+            rng.shuffle(segments)
         if rng.random() < 0.08:
             segments = [(-1, None) if rng.random() < 0.5 else s for s in segments[:5]]
         captions.append(segments)
@@ -150,7 +150,8 @@ def text_loss(encoder: CLIPTextModel, ids: Tensor, mask: Tensor, target: Tensor)
     error = (hidden - target).square().mean(dim=-1)
     named = target[..., 6] > 0
     rest = (mask > 0) & ~named
-    return error[named].mean() + error[rest].mean()
+    loss: Tensor = error[named].mean() + error[rest].mean()
+    return loss
 
 
 def train_text_encoder(

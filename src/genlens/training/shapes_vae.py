@@ -80,4 +80,4 @@ def train_vae(out: Path, seconds: float, batch: int = 64, rate: float = 2e-3, se
             print(f"vae {elapsed:5.0f} s  step {step}  loss {reconstruction:.4f}  penalty {penalty:.4f}", flush=True)
         step += 1
     vae.save_pretrained(out)
-    return vae  # type: ignore[no-any-return]
+    return vae
