@@ -85,6 +85,15 @@ def test_shared_maps_equal_captum_on_the_whole_model(two_squares: np.ndarray, co
     assert found.max() > 0
 
 
+def test_a_sure_sigmoid_hides_its_concept_unless_explained_before_it(squares: ConceptTable, colour_net) -> None:
+    with torch.no_grad():
+        colour_net.module.colour.weight[0] *= 20  # red is seen with a log-odds of about 35, blue of about -.6
+    model = ConceptBottleneck(colour_net, [1.0, 0.1])
+    behind, before = (rank_by_gradcam([model], squares, pre_sigmoid=value).per_image[3, 0] for value in (False, True))
+    assert behind == pytest.approx([0.0, 1.0])
+    assert before == pytest.approx([1.0, 0.0])
+
+
 @pytest.mark.parametrize("class_token", [True, False])
 def test_a_transformer_is_explained_on_its_grid_of_patches(two_squares: np.ndarray, class_token: bool) -> None:
     torch.manual_seed(1)

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from genlens.classifiers import ConceptNet, load_classifier, load_demo_target, load_shapes_checker, load_shapes_concepts
-from genlens.classifiers.bundled import demo_weights
-from genlens.datasets.shapes import CONCEPTS, draw, sample_presence, sample_slots
+from genlens.datasets.shapes import CONCEPTS, DEFAULT_WEIGHTS, draw, sample_presence, sample_slots
 from genlens.training.concept_nets import concept_quality
 
 NETS = {"shapes_concepts": load_shapes_concepts, "shapes_checker": load_shapes_checker}
@@ -60,14 +59,14 @@ def test_the_two_nets_are_independent() -> None:
 def test_the_demo_target_adds_up_its_weights_on_clean_drawings() -> None:
     target = load_demo_target(device="cpu")
     presence = sample_presence(50, 7)
-    truth = presence @ np.array([demo_weights()[name] for name in CONCEPTS])
+    truth = presence @ np.array(DEFAULT_WEIGHTS)
     assert np.abs(target.predict(draw(presence, sample_slots(50, 7)))[:, 0] - truth).max() < 0.1
     assert load_classifier("bundled:shapes-target", device="cpu").fingerprint == target.fingerprint
     assert load_demo_target(on="logits", device="cpu").fingerprint != target.fingerprint
 
 
 def test_the_demo_weights_are_far_apart_and_every_set_of_shapes_has_a_sum_of_its_own() -> None:
-    weights = np.array(list(demo_weights().values()))
+    weights = np.array(DEFAULT_WEIGHTS)
     assert np.diff(np.sort(weights)).min() >= 0.14
     sums = [sum(chosen) for r in range(7) for chosen in itertools.combinations(weights, r)]
     assert np.diff(np.sort(sums)).min() > 0.009

@@ -14,7 +14,7 @@ from genlens.importance.bootstrap import (
 )
 from genlens.importance.exact import expected_importance
 from genlens.importance.states import StateScores
-from genlens.metrics import get_scoring
+from genlens.metrics import Scoring, get_scoring
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "accuracy"])
@@ -75,6 +75,7 @@ def test_sampled_bootstrap_has_the_spread_of_the_rows_alone(make_world):
     """With the permutations' variance taken out it agrees with the bootstrap of the exact expectation."""
     world = make_world(n_rows=150, weights=(1.0, 0.5))
     scoring = get_scoring("accuracy")
+    plain = Scoring("plain accuracy", "other", lambda y, score: float(((score > 0) == y).mean()))
     exact = bootstrap_importances(world.y, world.reference, world.states, scoring, 2000, 0).std(axis=1)
-    sampled = bootstrap_sampled(world.y, world.reference, world.states, scoring, 300, 3, 1)
+    sampled = bootstrap_sampled(world.y, world.reference, world.states, plain, 300, 3, 1)
     assert sampled.std(axis=1) == pytest.approx(exact, rel=0.2)

@@ -16,7 +16,7 @@ from genlens.metrics import get_scoring
 
 
 def run(world, **settings):
-    return importance_from_scores(world.y, world.reference, world.states, **({"n_repeats": 20} | settings))
+    return importance_from_scores(world.y, world.reference, world.states, **({"n_repeats": 20, "n_swaps": 99} | settings))
 
 
 def test_result_holds_the_exact_importance_and_its_distribution(make_world):
@@ -43,7 +43,7 @@ def test_an_ignored_concept_is_exactly_nothing(make_world):
 
 def test_a_random_classifier_ranks_nothing_significant_beyond_the_nominal_rate():
     rng, significant, found = np.random.default_rng(5), [], []
-    for seed in range(60):
+    for seed in range(40):
         own = rng.integers(0, 2, (100, 4))
         scores, y = rng.normal(size=(4, 100, 2, 1)), rng.permutation(np.arange(100) % 2)
         reference = rng.normal(size=100)
@@ -69,7 +69,7 @@ def test_interval_methods_agree_on_a_large_sample(method, make_world):
 
 def test_scores_without_a_closed_form_take_sampled_means_and_percentiles(make_world):
     world = make_world(n_rows=100)
-    result = run(world, scoring="average_precision", n_resamples=20, n_swaps=19)
+    result = run(world, scoring="average_precision", n_resamples=20, n_swaps=19, n_repeats=10)
     assert result.interval == "percentile" and result.scoring == "average_precision"
     assert result.importance == pytest.approx(result.repeats.mean(axis=1))
     assert (result.ci_low[:2] < result.importance[:2]).all() and (result.importance[:2] < result.ci_high[:2]).all()
@@ -84,11 +84,11 @@ def test_multiclass_outputs(make_world):
     states[np.arange(90), 1 - own] -= 2 * np.eye(3)[y]
     result = importance_from_scores(
         y, reference[:, None], [StateScores("c", states[:, :, None], np.arange(2), np.bincount(own), own)],
-        "roc_auc_ovr", 20, real=reference, n_resamples=20, n_swaps=19,
+        "roc_auc_ovr", 5, real=reference, n_resamples=5, n_swaps=9,
     )  # fmt: skip
     assert result.importance[0] > 0.1 and result.real_score == result.reference_score
     accuracy = importance_from_scores(
-        y, reference[:, None], [StateScores("c", states[:, :, None], np.arange(2), np.bincount(own), own)], "accuracy"
+        y, reference[:, None], [StateScores("c", states[:, :, None], np.arange(2), np.bincount(own), own)], "accuracy", 5
     )
     assert accuracy.interval == "influence" and accuracy.importance[0] > 0.1
 
@@ -98,7 +98,7 @@ def test_any_callable_scores(make_world):
         return y_score[y_true == 1].mean() - y_score[y_true == 0].mean()
 
     result = run(make_world(n_rows=80), scoring=gap, n_resamples=20, n_swaps=19)
-    assert result.scoring == "gap" and result.importance[0] > result.importance[1] > abs(result.importance[2])
+    assert result.scoring == "gap" and result.importance[0] > 0.3 and result.importance[2] == 0
 
 
 def test_concept_order_does_not_matter(make_world):

@@ -110,6 +110,7 @@ def rank_by_gradcam(
     grid: tuple[int, int] | None = None,
     threshold: str | Threshold = DEFAULT_THRESHOLD,
     target_class: int | None = None,
+    pre_sigmoid: bool = False,
     batch_size: int = 32,
 ) -> MapRanking:
     """Rank concepts for M target models by the overlap of their Grad-CAM maps with the concepts' masks.
@@ -125,6 +126,8 @@ def rank_by_gradcam(
         grid: see `GradCam`.
         threshold: which pixels of a map count, see `genlens.baselines.iou.as_threshold`.
         target_class: index of the output explained, see `genlens.classifiers.target_score`.
+        pre_sigmoid: explain bottlenecks on probabilities before the concepts' sigmoids, as Grad-CAM's authors explain
+            classes before the softmax. A sigmoid that is sure of its concept passes next to no gradient.
         batch_size: images at a time.
 
     Raises:
@@ -133,13 +136,17 @@ def rank_by_gradcam(
     as_threshold(threshold)
     check_integer("batch_size", batch_size, 1)
     require_masks(table, "Grad-CAM")
-    groups = group_targets(classifiers, target_class)
+    groups = group_targets(classifiers, target_class, pre_sigmoid=pre_sigmoid)
     explainers = [GradCam(group, layer, grid) for group in groups]
     parts = [rank_maps("Grad-CAM", table, _rows(e, table, batch_size), threshold, {}) for e in explainers]
     per_image = np.empty((table.n_rows, len(classifiers), len(table.names)))
     for group, part in zip(groups, parts, strict=True):
         per_image[:, list(group.members)] = part.per_image
-    settings = {"layer": sorted({str(explainer.layer) for explainer in explainers}), "threshold": threshold}
+    settings = {
+        "layer": sorted({str(explainer.layer) for explainer in explainers}),
+        "threshold": threshold,
+        "pre_sigmoid": pre_sigmoid,
+    }
     return MapRanking("Grad-CAM", tuple(table.names), per_image, settings)
 
 

@@ -50,12 +50,15 @@ class TargetGroup:
         return result
 
 
-def group_targets(classifiers: Sequence[Classifier], target_class: int | None = None) -> list[TargetGroup]:
+def group_targets(
+    classifiers: Sequence[Classifier], target_class: int | None = None, *, pre_sigmoid: bool = False
+) -> list[TargetGroup]:
     """Group target models by the network they share, in the order of their first members.
 
     Args:
         classifiers: at least one.
         target_class: for those that aren't bottlenecks, see `genlens.classifiers.target_score`.
+        pre_sigmoid: of bottlenecks on probabilities, differentiate the concepts' log-odds in place of the probabilities.
 
     Raises:
         UserError: there are none.
@@ -68,7 +71,9 @@ def group_targets(classifiers: Sequence[Classifier], target_class: int | None = 
         if isinstance(classifier, ConceptBottleneck):
             key = (classifier.concept_net.fingerprint, classifier.on)
         keyed.setdefault(key, []).append(index)
-    return [_group([classifiers[i] for i in members], tuple(members), target_class) for members in keyed.values()]
+    return [
+        _group([classifiers[i] for i in found], tuple(found), target_class, pre_sigmoid) for found in keyed.values()
+    ]
 
 
 def score_images(groups: Sequence[TargetGroup], images: Images) -> Floats:
@@ -79,18 +84,20 @@ def score_images(groups: Sequence[TargetGroup], images: Images) -> Floats:
     return scores
 
 
-def _group(models: list[Classifier], members: tuple[int, ...], target_class: int | None) -> TargetGroup:
+def _group(
+    models: list[Classifier], members: tuple[int, ...], target_class: int | None, pre_sigmoid: bool
+) -> TargetGroup:
     first = models[0]
     if isinstance(first, ConceptBottleneck):
         heads = [model for model in models if isinstance(model, ConceptBottleneck)]
-        on = first.on
+        squash = first.on == "probabilities" and not pre_sigmoid
         return TargetGroup(
             members,
             first.concept_net,
             np.stack([head.weights for head in heads]),
             np.array([head.bias for head in heads]),
             first.concepts,
-            lambda outputs: outputs.double().sigmoid() if on == "probabilities" else outputs.double(),
+            lambda outputs: outputs.double().sigmoid() if squash else outputs.double(),
         )
 
     def predict(images: Images) -> NDArray[np.float64]:

@@ -59,8 +59,10 @@ def importance_influence(y: np.ndarray, reference: np.ndarray, states: StateScor
         scoring: of kind "auroc" or "additive".
 
     Returns:
-        (N,), of mean 0.
+        (N,), of mean 0; exactly 0 where no state changes any score.
     """
+    if np.array_equal(states.scores, np.broadcast_to(reference[:, None], states.scores.shape)):
+        return np.zeros(len(y))
     if scoring.kind == "auroc":
         return np.asarray(score_influence(y, reference, scoring) - _permuted_auroc_influence(positives(y), states))
     parts = row_scores(y, states.scores, scoring).mean(axis=2)  # (N, S)
