@@ -4,8 +4,8 @@
     python benchmarks/faults.py --compare ranking.csv -- rank data/test --concepts … --generator … --out {out}
 
 Everything after `--` is a `genlens` command line; `{out}` stands for its run folder. The command is run once as it is,
-then in another folder with kills, at random moments spread over the run. At the end the files named by `--compare` must be the same byte for byte, and no more images may have been
-rendered twice than one batch a kill.
+then in another folder with kills, at random moments spread over the run. At the end the files named by `--compare` must
+be the same byte for byte, and no more images may have been rendered twice than one batch a kill.
 """
 
 from __future__ import annotations
@@ -159,6 +159,7 @@ def run_drawer(out: Path, n_rows: int, batch_size: int) -> None:
     import numpy as np
     import pandas as pd
 
+    from genlens.classifiers.protocol import Outputs
     from genlens.concepts import ConceptTable
     from genlens.datasets.shapes import CONCEPTS, sample_presence
     from genlens.engine import Engine
@@ -168,7 +169,8 @@ def run_drawer(out: Path, n_rows: int, batch_size: int) -> None:
     from genlens.run_folder import RunFolder
 
     class Colours:
-        fingerprint, outputs = "colours", "scores"
+        fingerprint = "colours"
+        outputs: Outputs = "scores"
 
         def predict(self, images: Any) -> Any:
             return np.stack([image.mean(axis=(0, 1)) for image in images]).astype(np.float32)
@@ -205,9 +207,12 @@ def main() -> int:
         outcome = kill_and_repeat(command, folder, chosen.compare, chosen.kills, chosen.seed)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print(f"killed {outcome.kills} times; {outcome.distinct:,} images, {outcome.twice:,} of them rendered again ", end="")
+    print(
+        f"killed {outcome.kills} times; {outcome.distinct:,} images, {outcome.twice:,} of them rendered again ", end=""
+    )
     print(f"(at most one batch of {outcome.largest_batch} a kill is allowed)")
-    print(f"files that differ: {', '.join(outcome.differing) or 'none'}; left over: {', '.join(outcome.left_over) or 'none'}")
+    differing, left_over = (", ".join(names) or "none" for names in (outcome.differing, outcome.left_over))
+    print(f"files that differ: {differing}; left over: {left_over}")
     print("passed" if outcome.good else "FAILED")
     return 0 if outcome.good else 1
 

@@ -208,7 +208,7 @@ def test_captions_are_checked_before_anything_is_rendered(run_folder: Path, plan
             raise CaptionError("too long")
 
     drawer = Short()
-    with pytest.raises(CaptionError, match="^too long$"):
+    with pytest.raises(CaptionError, match=r"^too long$"):
         engine(run_folder).run(plan, drawer, {"target": Colours()})
     assert drawer.drawn == []
 
@@ -216,7 +216,10 @@ def test_captions_are_checked_before_anything_is_rendered(run_folder: Path, plan
 @pytest.mark.parametrize(
     ("returned", "message"),
     [
-        (np.zeros((19, 2)), r"^Classifier 'mine' must return an array \(images, outputs\), here \(20, C\); got \(19, 2\)\.$"),
+        (
+            np.zeros((19, 2)),
+            r"^Classifier 'mine' must return an array \(images, outputs\), here \(20, C\); got \(19, 2\)\.$",
+        ),
         (np.zeros(20), r"here \(20, C\); got \(20,\)\.$"),
         (np.zeros((20, 0)), r"here \(20, C\); got \(20, 0\)\.$"),
         (np.full((20, 2), np.nan), r"^Classifier 'mine' returned NaN or infinity for 20 of a batch of 20 images\.$"),
@@ -243,17 +246,23 @@ def test_scores_that_change_their_width(run_folder: Path, plan: Plan) -> None:
             self.seen.append(len(images))
             return np.zeros((len(images), len(self.seen)), np.float32)
 
-    with pytest.raises(UserError, match=r"^Classifier 'mine' gave 2 outputs an image, and 1 before\. Its fingerprint must"):
+    with pytest.raises(
+        UserError, match=r"^Classifier 'mine' gave 2 outputs an image, and 1 before\. Its fingerprint must"
+    ):
         engine(run_folder, batch_size=20).run(plan, CountingDrawer(), {"mine": Growing()})
 
 
-@pytest.mark.parametrize("returned", [np.zeros((20, 4, 4, 3)), np.zeros((19, 4, 4, 3), np.uint8), np.zeros((20, 4, 4), np.uint8)])
+@pytest.mark.parametrize(
+    "returned", [np.zeros((20, 4, 4, 3)), np.zeros((19, 4, 4, 3), np.uint8), np.zeros((20, 4, 4), np.uint8)]
+)
 def test_unfit_images(run_folder: Path, plan: Plan, returned: np.ndarray) -> None:
     class Broken(CountingDrawer):
         def generate(self, captions: Sequence[str], seeds: Sequence[int]) -> np.ndarray:
             return returned
 
-    with pytest.raises(UserError, match=r"^The generator must return uint8 images \(20, height, width, 3\); got .*\)\.$"):
+    with pytest.raises(
+        UserError, match=r"^The generator must return uint8 images \(20, height, width, 3\); got .*\)\.$"
+    ):
         engine(run_folder, batch_size=20).run(plan, Broken(), {})
 
 

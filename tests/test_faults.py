@@ -44,7 +44,7 @@ def attempt(out, call=None, number=0, after=False):
 
 for call in ("replace", "fsync"):
     for after in (False, True):
-        for number in (1, 2, 3, 5, 6):
+        for number in (1, 3, 6):
             out = Path({folder!r}) / f"{{call}} {{number}} {{after}}"
             os.environ[faults.LOG] = str(out) + ".log"
             codes = [attempt(out, call, number, after), attempt(out)]
@@ -57,7 +57,7 @@ def test_killed_at_every_step_of_a_write(tmp_path: Path) -> None:
     code = EVERY_STEP.format(faults=str(FAULTS), folder=str(tmp_path))
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     results = [json.loads(line) for line in run.stdout.splitlines()]
-    assert len(results) == 20, run.stderr
+    assert len(results) == 12, run.stderr
     rankings = set()
     for name, codes in results:
         out = Path(name)

@@ -77,7 +77,18 @@ def test_constant_scores_have_an_auroc_of_one_half():
 
 @pytest.mark.parametrize("name", ["roc_auc", "neg_log_loss", "roc_auc_ovr"])
 def test_a_score_of_one_class_is_nan(name):
-    assert np.isnan(get_scoring(name)(np.zeros(5), SCORE[:5]))
+    assert np.isnan(get_scoring(name)(np.zeros(5, dtype=int), SCORE[:5]))
+
+
+def test_a_resample_without_a_class_keeps_the_codes_of_the_others():
+    named = np.array(["ape", "bee", "cat"])[Y3]
+    scoring = get_scoring("accuracy")
+    codes = scoring.codes(named, OUTPUTS)
+    assert codes.tolist() == Y3.tolist()
+    some = Y3 != 1
+    assert scoring(codes[some], OUTPUTS[some]) == metrics.accuracy_score(Y3[some], OUTPUTS[some].argmax(axis=1))
+    assert np.isnan(get_scoring("roc_auc_ovr")(codes[some], OUTPUTS[some]))
+    assert get_scoring("r2").codes(SCORE, SCORE) is SCORE
 
 
 def test_callables_scorers_and_scorings():

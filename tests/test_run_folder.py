@@ -54,8 +54,7 @@ def test_same_settings_go_on(run_folder: Path) -> None:
 def test_other_settings_are_refused_by_name(run_folder: Path) -> None:
     opened(run_folder)
     message = (
-        f"{run_folder} was written with seed=0; this run asks for seed=1. "
-        "Choose another folder or pass --overwrite."
+        f"{run_folder} was written with seed=0; this run asks for seed=1. Choose another folder or pass --overwrite."
     )
     with pytest.raises(RunFolderError, match=f"^{re.escape(message)}$"):
         opened(run_folder, seed=1)
@@ -97,7 +96,9 @@ def test_folder_with_something_else_is_never_touched(tmp_path: Path, overwrite: 
 def test_damaged_settings(run_folder: Path, text: str) -> None:
     opened(run_folder)
     (run_folder / "run.json").write_text(text)
-    with pytest.raises(RunFolderError, match=r"run\.json is damaged \(.*\)\. Choose another folder or pass --overwrite"):
+    with pytest.raises(
+        RunFolderError, match=r"run\.json is damaged \(.*\)\. Choose another folder or pass --overwrite"
+    ):
         opened(run_folder)
     RunFolder(run_folder).open_or_create(SETTINGS, overwrite=True)
     assert RunFolder(run_folder).settings == SETTINGS

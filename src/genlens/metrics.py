@@ -54,6 +54,7 @@ class Scoring:
         function: (y_true, y_score) -> float.
         per_row: additive scores: (y_true, y_score) -> (N,).
         scale: additive scores that divide by a mean over the labels (r2): y_true -> (N,).
+        of_classes: whether labels are classes, for `codes`.
     """
 
     name: str
@@ -61,10 +62,19 @@ class Scoring:
     function: Callable[[np.ndarray, np.ndarray], float]
     per_row: PerRow | None = None
     scale: Callable[[np.ndarray], np.ndarray] | None = None
+    of_classes: bool = False
 
     def __call__(self, y_true: np.ndarray, y_score: np.ndarray) -> float:
         """Score predictions (N,) or (N, C) against labels (N,)."""
         return float(self.function(np.asarray(y_true), np.asarray(y_score)))
+
+    def codes(self, y_true: np.ndarray, y_score: np.ndarray) -> np.ndarray:
+        """Labels (N,) of classes as numbers of the outputs, so that a resample without some class keeps the others'.
+
+        Raises:
+            UserError: the labels have other classes than the outputs `y_score`, (N,) or (N, C).
+        """
+        return _codes(y_true, y_score) if self.of_classes and self.kind != "auroc" else np.asarray(y_true)
 
 
 def get_scoring(scoring: str | Scoring | Callable[..., float]) -> Scoring:
@@ -92,7 +102,8 @@ def get_scoring(scoring: str | Scoring | Callable[..., float]) -> Scoring:
     function = partial(_scored, get_scorer(scoring), scoring in REGRESSION_SCORERS, scoring)
     per_row = _PER_ROW.get(scoring)
     scale = _squared_deviation if scoring == "r2" else None
-    return Scoring(scoring, "additive" if per_row else "other", function, per_row, scale)
+    of_classes = scoring not in REGRESSION_SCORERS
+    return Scoring(scoring, "additive" if per_row else "other", function, per_row, scale, of_classes)
 
 
 def positives(labels: np.ndarray) -> np.ndarray:
@@ -149,7 +160,7 @@ def _from_callable(scoring: object) -> Scoring:
         return Scoring(str(getattr(scoring, "__name__", type(scoring).__name__)), "other", scoring)
     metric = scoring._score_func  # type: ignore[attr-defined]
     raw = response == "predict" and metric.__module__.endswith("_regression")
-    return Scoring(metric.__name__, "other", partial(_scored, scoring, raw, metric.__name__))
+    return Scoring(metric.__name__, "other", partial(_scored, scoring, raw, metric.__name__), of_classes=not raw)
 
 
 def _roc_auc(y_true: np.ndarray, y_score: np.ndarray) -> float:
@@ -172,7 +183,7 @@ def _scored(scorer: Any, regression: bool, name: str, y_true: np.ndarray, y_scor
         try:
             return float(scorer(estimator, y_score, y_true))
         except ValueError as error:
-            if not regression and len(np.unique(y_true)) < 2:
+            if not regression and len(np.unique(y_true)) < len(estimator.classes_):
                 return float("nan")
             reason = str(error).splitlines()[0].rstrip(".")
             raise UserError(f"`scoring`={name!r} doesn't fit these labels and predictions: {reason}.") from error

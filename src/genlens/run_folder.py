@@ -131,7 +131,7 @@ class RunFolder:
             os.close(handle)
 
     def _check_is_usable(self) -> None:
-        """Refuse a file, and a folder with something else in it than a run (a run may have been killed at its start)."""
+        """Refuse a file, and a folder that holds something else than a run (one killed at its birth counts as one)."""
         if self.path.exists() and not self.path.is_dir():
             raise RunFolderError(f"{self.path} is a file, not a folder. Choose another folder.")
         own = (_LOCK_FILE, f".{SETTINGS_FILE}")

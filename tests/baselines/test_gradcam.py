@@ -87,7 +87,7 @@ def test_shared_maps_equal_captum_on_the_whole_model(two_squares: np.ndarray, co
 
 def test_a_sure_sigmoid_hides_its_concept_unless_explained_before_it(squares: ConceptTable, colour_net) -> None:
     with torch.no_grad():
-        colour_net.module.colour.weight[0] *= 20  # red is seen with a log-odds of about 35, blue of about -.6
+        colour_net.module.colour.weight[0] *= 20  # red is seen with a log-odds of about 38, blue of about -.5
     model = ConceptBottleneck(colour_net, [1.0, 0.1])
     behind, before = (rank_by_gradcam([model], squares, pre_sigmoid=value).per_image[3, 0] for value in (False, True))
     assert behind == pytest.approx([0.0, 1.0])

@@ -20,9 +20,7 @@ def tokenizer(max_tokens: int = MAX_TOKENS) -> Any:
     special = ["<start>", "<end>", "<unknown>"]
     vocabulary = {word: number for number, word in enumerate(special + WORDS)}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unknown>"))
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()]
-    )
+    backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()])
     backend.post_processor = processors.TemplateProcessing(
         single="<start> $A <end>", special_tokens=[("<start>", 0), ("<end>", 1)]
     )
@@ -90,7 +88,8 @@ def build(kind: str) -> Any:
         }  # fmt: skip
         return diffusers.StableDiffusionXLPipeline(
             vae=vae(), text_encoder=text_encoder(), text_encoder_2=text_encoder(projected=True), tokenizer=tokenizer(),
-            tokenizer_2=tokenizer(), unet=unet(cross_attention_dim=32, **added), scheduler=ddim(), add_watermarker=False,
+            tokenizer_2=tokenizer(), unet=unet(cross_attention_dim=32, **added), scheduler=ddim(),
+            add_watermarker=False,
         )  # fmt: skip
     transformer = diffusers.PixArtTransformer2DModel(
         num_attention_heads=2, attention_head_dim=8, in_channels=4, out_channels=8, num_layers=2, sample_size=8,

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genlens.datasets.shapes import CONCEPTS, draw_caption, presence_caption, sample_presence, sample_slots, segment_caption
+from genlens.datasets.shapes import (
+    CONCEPTS,
+    draw_caption,
+    presence_caption,
+    sample_presence,
+    sample_slots,
+    segment_caption,
+)
 from genlens.errors import UserError
 from genlens.generators.drawer import DrawerGenerator
 

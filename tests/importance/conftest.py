@@ -49,7 +49,9 @@ def linear_world(
         own = concepts[:, [j]]
         other = reference + weight * (1 - 2 * own) + rng.normal(0, 1, reference.shape) * state_noise
         states.append(
-            binary_states(f"c{j}", own[:, 0], np.where(own == 0, reference, other), np.where(own == 1, reference, other))
+            binary_states(
+                f"c{j}", own[:, 0], np.where(own == 0, reference, other), np.where(own == 1, reference, other)
+            )
         )
     return World(y, concepts, reference, states)
 

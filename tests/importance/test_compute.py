@@ -15,8 +15,16 @@ from genlens.importance.states import StateScores
 from genlens.metrics import get_scoring
 
 
+@pytest.fixture
+def few_resamples(monkeypatch):
+    """Slow scorers are resampled a few times only."""
+    monkeypatch.setattr("genlens.importance.compute._SAMPLED_RESAMPLES", 20)
+
+
 def run(world, **settings):
-    return importance_from_scores(world.y, world.reference, world.states, **({"n_repeats": 20, "n_swaps": 99} | settings))
+    return importance_from_scores(
+        world.y, world.reference, world.states, **({"n_repeats": 20, "n_swaps": 99} | settings)
+    )
 
 
 def test_result_holds_the_exact_importance_and_its_distribution(make_world):
@@ -67,7 +75,7 @@ def test_interval_methods_agree_on_a_large_sample(method, make_world):
     assert result.ci_high[:2] == pytest.approx(linear.ci_high[:2], abs=0.006)
 
 
-def test_scores_without_a_closed_form_take_sampled_means_and_percentiles(make_world):
+def test_scores_without_a_closed_form_take_sampled_means_and_percentiles(make_world, few_resamples):
     world = make_world(n_rows=100)
     result = run(world, scoring="average_precision", n_resamples=20, n_swaps=19, n_repeats=10)
     assert result.interval == "percentile" and result.scoring == "average_precision"
@@ -76,7 +84,7 @@ def test_scores_without_a_closed_form_take_sampled_means_and_percentiles(make_wo
     assert result.p_value.tolist() == [0.05, 0.05, 1.0]
 
 
-def test_multiclass_outputs(make_world):
+def test_multiclass_outputs(few_resamples):
     rng = np.random.default_rng(0)
     y, own = rng.integers(0, 3, 90), rng.integers(0, 2, 90)
     reference = rng.normal(size=(90, 3)) + np.eye(3)[y]
@@ -88,12 +96,26 @@ def test_multiclass_outputs(make_world):
     )  # fmt: skip
     assert result.importance[0] > 0.1 and result.real_score == result.reference_score
     accuracy = importance_from_scores(
-        y, reference[:, None], [StateScores("c", states[:, :, None], np.arange(2), np.bincount(own), own)], "accuracy", 5
+        y,
+        reference[:, None],
+        [StateScores("c", states[:, :, None], np.arange(2), np.bincount(own), own)],
+        "accuracy",
+        5,
     )
     assert accuracy.interval == "influence" and accuracy.importance[0] > 0.1
 
 
-def test_any_callable_scores(make_world):
+def test_a_bootstrap_may_miss_a_rare_class(few_resamples):
+    rng = np.random.default_rng(0)
+    y = np.array(["a"] * 12 + ["b"] * 12 + ["c"])
+    own, outputs = np.arange(25) % 2, rng.normal(size=(25, 2, 1, 3))
+    states = StateScores("c", outputs, np.arange(2), np.bincount(own), own)
+    reference = outputs[np.arange(25), own]
+    result = importance_from_scores(y, reference, [states], "roc_auc_ovr", 3, n_resamples=10, n_swaps=4)
+    assert np.isfinite([result.importance[0], result.ci_low[0], result.ci_high[0]]).all()
+
+
+def test_any_callable_scores(make_world, few_resamples):
     def gap(y_true, y_score):
         return y_score[y_true == 1].mean() - y_score[y_true == 0].mean()
 
@@ -104,7 +126,7 @@ def test_any_callable_scores(make_world):
 def test_concept_order_does_not_matter(make_world):
     world = make_world(n_rows=80)
     result = run(world)
-    turned = importance_from_scores(world.y, world.reference, world.states[::-1], n_repeats=20)
+    turned = importance_from_scores(world.y, world.reference, world.states[::-1], n_repeats=20, n_swaps=99)
     for name in ("importance", "repeats", "p_value", "ci_low", "reliance", "effects"):
         assert np.array_equal(getattr(result, name), getattr(turned, name)[::-1])
 

@@ -101,7 +101,9 @@ def test_a_folder_without_a_result_is_refused(tmp_path):
         ImportanceResult.load(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["result.json", "checks.json", "repeats.parquet", "effects.parquet", "gallery.parquet"])
+@pytest.mark.parametrize(
+    "name", ["result.json", "checks.json", "repeats.parquet", "effects.parquet", "gallery.parquet"]
+)
 def test_a_damaged_file_is_one_clear_line(name, result, tmp_path):
     result.save(tmp_path)
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:20])

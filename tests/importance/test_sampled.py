@@ -79,7 +79,11 @@ def test_an_identity_generator_gives_scikit_learns_numbers_bit_for_bit(name, see
     rng = np.random.default_rng(seed)
     concepts = (rng.random((150, 4)) < 0.4).astype(float)
     regression = name in ("neg_mean_squared_error", "r2")
-    y = model(concepts) + rng.normal(size=150) if regression else (model(concepts) + rng.normal(size=150) > 0).astype(int)
+    y = (
+        model(concepts) + rng.normal(size=150)
+        if regression
+        else (model(concepts) + rng.normal(size=150) > 0).astype(int)
+    )
     estimator = Regressor() if regression else Model()
     theirs = permutation_importance(estimator, concepts, y, scoring=name, n_repeats=30, random_state=seed)
     scoring, states = get_scoring(name), identity_states(concepts)
@@ -105,7 +109,9 @@ def test_donors_are_picked_evenly_and_by_chance():
     sources = np.tile(np.arange(6), (3000, 1))
     slots = SlotPicker(states, 0)(sources)
     assert (slots[:, own == 0] == 1).all()
-    assert np.bincount(slots[:, own == 1].ravel(), minlength=4) / 12000 == pytest.approx([1 / 3, 0, 1 / 3, 1 / 3], abs=0.02)
+    assert np.bincount(slots[:, own == 1].ravel(), minlength=4) / 12000 == pytest.approx(
+        [1 / 3, 0, 1 / 3, 1 / 3], abs=0.02
+    )
     y = np.array([0, 1, 0, 1, 1, 0])
     mean = sample_scores(y, states, get_scoring("roc_auc"), 20_000, 0).mean()
     assert mean == pytest.approx(expected_score(y, states, get_scoring("roc_auc")), abs=0.005)

@@ -84,7 +84,10 @@ def test_a_concept_that_is_used_gets_the_smallest_p_value(name, make_world):
 
 def test_a_concept_that_changes_no_score_gets_one(make_world):
     world = make_world()
-    assert swap_p_value(world.y, world.reference, world.states[2], get_scoring("roc_auc"), 9, np.random.default_rng(0)) == 1
+    assert (
+        swap_p_value(world.y, world.reference, world.states[2], get_scoring("roc_auc"), 9, np.random.default_rng(0))
+        == 1
+    )
 
 
 def test_an_anti_concept_is_not_significant(make_binary):
@@ -99,5 +102,7 @@ def test_an_anti_concept_is_not_significant(make_binary):
 
 
 def test_benjamini_hochberg_skips_unknown_p_values():
-    assert benjamini_hochberg(np.array([0.01, 0.04, np.nan, 0.02])) == pytest.approx([0.03, 0.04, np.nan, 0.03], nan_ok=True)
+    assert benjamini_hochberg(np.array([0.01, 0.04, np.nan, 0.02])) == pytest.approx(
+        [0.03, 0.04, np.nan, 0.03], nan_ok=True
+    )
     assert np.isnan(benjamini_hochberg(np.array([np.nan]))).all()

@@ -58,7 +58,7 @@ def group_targets(
     Args:
         classifiers: at least one.
         target_class: for those that aren't bottlenecks, see `genlens.classifiers.target_score`.
-        pre_sigmoid: of bottlenecks on probabilities, differentiate the concepts' log-odds in place of the probabilities.
+        pre_sigmoid: of bottlenecks on probabilities, differentiate the concepts' log-odds, not the probabilities.
 
     Raises:
         UserError: there are none.

@@ -107,7 +107,7 @@ def change_of_own(
                 high, low = states.scores[:, s, draw], states.scores[:, t, draw]
                 placed = placements(both, np.concatenate([high, low])[:, None], np.ones(1))
                 total += share * float(placed[:n_rows].mean())
-                own_pairs += share * float(((high > low) + (high >= low)).mean()) / 2
+                own_pairs += share * float((high > low).mean() + (high >= low).mean()) / 2
                 influence += share * (placed[:n_rows] + placed[n_rows:])
     permuted = (n_rows * total - own_pairs) / (n_rows - 1)  # a row can't be in both of its states
     scoring = get_scoring("roc_auc")

@@ -59,6 +59,7 @@ def effective_generation(
         score = get_scoring(scoring)
         generated = draws(reference_score)
         real = np.asarray(real_score, dtype=np.float64).reshape(len(y), 1, *generated.shape[2:])
+        y = score.codes(y, generated[:, 0])
         ends = [mean_score(y, scores, score) for scores in (real, generated)]
         change = _difference(y, real, generated, score, clusters, confidence)
         records.append(_generation_record(TARGET, ends[0], ends[1], change, one_sided(change, threshold)))

@@ -24,7 +24,15 @@ from scipy.special import expit
 from genlens.errors import UserError, check_integer
 from genlens.importance.bootstrap import percentile_interval, resample_weights
 from genlens.importance.exact import expected_importance, has_closed_form
-from genlens.importance.first_stage import Effects, FlipScores, Pairs, Strength, instrument_strength, two_stage
+from genlens.importance.first_stage import (
+    Effects,
+    FlipScores,
+    Pairs,
+    Strength,
+    instrument_strength,
+    row_effects,
+    two_stage,
+)
 from genlens.importance.inference import check_confidence
 from genlens.importance.states import StateScores
 from genlens.importance.swaps import benjamini_hochberg
@@ -114,6 +122,7 @@ def adjusted_importance(
     scoring: str | Scoring | Callable[..., float] = "roc_auc",
     *,
     interactions: bool = True,
+    local: bool = True,
     correct_errors: bool = True,
     min_f: float = MIN_F,
     clusters: np.ndarray | None = None,
@@ -153,14 +162,14 @@ def adjusted_importance(
     flips = _flip_scores(np.asarray(real_concepts, dtype=np.float64), states, concept_states)
     names = tuple(state.concept for state in states)
     stage = instrument_strength(flips, names, correct_errors, min_f, clusters)
-    model = _Model(y, real, flips, stage, scoring, correct_errors)
+    model = _Model(y, real, flips, stage, scoring, correct_errors, local)
     model = replace(model, pairs=model.find_pairs(clusters) if interactions else ())
     importance, effects = model.estimate(np.arange(len(y)))
     resamples = model.resample(n_resamples, seed, clusters)  # (3, D, K)
     spread, ends = np.nanstd(resamples[0], axis=1, ddof=1), _intervals(resamples, confidence)
     shown = np.array([not reason for reason in stage.withheld])
     blank = np.where(shown, 1.0, np.nan)
-    main = [float(effect) for effect in model.coefficients().interaction]
+    main = [float(effect) for effect in model.coefficients(model.pairs).interaction]
     return AdjustedResult(
         concepts=names,
         importance=importance * blank,
@@ -192,20 +201,22 @@ class _Model:
     stage: Strength
     scoring: Scoring
     correct_errors: bool
+    local: bool
     pairs: Pairs = ()
 
-    def coefficients(self, rows: np.ndarray | None = None, pairs: Pairs | None = None) -> Effects:
-        """Two-stage least squares on these rows."""
-        flips = self.flips if rows is None else self.flips.take(rows)
-        levels = self.stage.levels(flips, self.correct_errors)
-        return two_stage(flips, levels, self.stage.used, self.pairs if pairs is None else pairs)
+    def coefficients(self, pairs: Pairs) -> Effects:
+        """Two-stage least squares on all rows."""
+        return two_stage(self.flips, self.stage.levels(self.flips, self.correct_errors), self.stage.used, pairs)
 
     def estimate(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Importance (D,) and effects (n, D) with these rows; NaN for concepts that aren't in the regression."""
-        y, real, present = self.y[rows], self.real[rows], self.flips.present[rows]
-        effects = self.coefficients(rows).of_rows(present)
+        y, real, flips = self.y[rows], self.real[rows], self.flips.take(rows)
+        present, used = flips.present, self.stage.used
+        levels = self.stage.levels(flips, self.correct_errors)
+        fit = two_stage(flips, levels, used, self.pairs)
+        effects = row_effects(fit, present, levels, used) if self.local else fit.of_rows(present)
         importance = np.full(present.shape[1], np.nan)
-        for j in self.stage.used:
+        for j in used:
             own = present[:, j].astype(np.int64)
             absent = real - effects[:, j] * own
             scores = np.stack([absent, absent + effects[:, j]], axis=1)[:, :, None]  # (n, 2, 1)
@@ -226,13 +237,13 @@ class _Model:
 
     def find_pairs(self, clusters: np.ndarray | None) -> Pairs:
         """Interactions that differ from 0 (Benjamini-Hochberg), among the concepts of the largest effects."""
-        strength = np.abs(self.coefficients().main)  # NaN sorts last
+        strength = np.abs(self.coefficients(()).main)  # NaN sorts last
         most = max(m for m in range(MAX_PAIRED + 1) if m * (m - 1) // 2 <= len(self.y) / ROWS_PER_PAIR)
         chosen = sorted(j for j in np.argsort(-strength, kind="stable")[:most].tolist() if np.isfinite(strength[j]))
         tried = tuple(combinations(chosen, 2))
         if not tried:
             return ()
-        p_values = 2 * stats.norm.sf(np.abs(self.coefficients(pairs=tried).z_values(clusters)))
+        p_values = 2 * stats.norm.sf(np.abs(self.coefficients(tried).z_values(clusters)))
         found = benjamini_hochberg(p_values) < _LEVEL
         return tuple(pair for pair, is_found in zip(tried, found, strict=True) if is_found)
 

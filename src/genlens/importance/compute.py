@@ -90,6 +90,7 @@ def importance_from_scores(
     if interval_method not in ("influence", "percentile", "bca"):
         raise UserError(f"`interval_method` must be 'influence', 'percentile' or 'bca'; got {interval_method!r}.")
 
+    y = scoring.codes(y, reference[:, 0])
     own = score_interval(y, reference, scoring, clusters=clusters, confidence=confidence, seed=seed)
     repeats = own.value - np.stack([sample_scores(y, state, scoring, n_repeats, seed) for state in states])
     method = interval_method if has_closed_form(scoring) else "percentile"

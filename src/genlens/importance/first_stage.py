@@ -22,6 +22,9 @@ MIN_DETECTION = 0.2
 """Least rise of a concept's score with its presence in real images that still counts as seeing it."""
 MAX_CONFUSION = 0.1
 """Most of a withheld concept's effect that another concept's estimate may take up."""
+LIKENESS = 0.1
+"""Weight of a row for another that differs in one concept, where effects beyond the regression are averaged."""
+_LITTLE = 0.1  # rows' worth of flips at which that average is halved
 _NO_NOISE = 1e-12  # variance added to the changes' means, so that changes without any noise can be divided by
 
 
@@ -191,12 +194,14 @@ class Effects:
         interaction: (P,), one a pair.
         pairs: P pairs of concepts.
         influence: (N, P) influence of each row on the interactions.
+        residuals: (N, U) what is left of the target's change for each concept used.
     """
 
     main: np.ndarray
     interaction: np.ndarray
     pairs: Pairs
     influence: np.ndarray
+    residuals: np.ndarray
 
     def of_rows(self, present: np.ndarray) -> np.ndarray:
         """Effect (N, D) of each concept in rows whose other concepts are as given by present (N, D)."""
@@ -239,7 +244,37 @@ def two_stage(flips: FlipScores, levels: np.ndarray, used: np.ndarray, pairs: Pa
     flat = fitted.reshape(-1, n_terms)
     bread = np.linalg.pinv(flat.T @ flat)
     coefficients = bread @ (flat.T @ answer.ravel())
-    scores = (fitted * (answer - changes @ coefficients)[..., None]).sum(axis=1)  # (N, K)
+    residuals = answer - changes @ coefficients
+    scores = (fitted * residuals[..., None]).sum(axis=1)  # (N, K)
     main = np.full(flips.present.shape[1], np.nan)
     main[used] = coefficients[:n_used]
-    return Effects(main, coefficients[n_used:], pairs, (n_rows * scores @ bread)[:, n_used:])
+    return Effects(main, coefficients[n_used:], pairs, (n_rows * scores @ bread)[:, n_used:], residuals)
+
+
+def row_effects(effects: Effects, present: np.ndarray, levels: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Effect (N, D) of each concept in each row: of the regression, plus what flips in like rows say beyond it.
+
+    The residuals of flips that show, and move nothing else, are averaged over rows of like concepts (each concept that
+    differs divides the weight by 1 / LIKENESS) and centred, so that the regression's mean effect stands: it is free of
+    the concept classifier's errors, the choice of flips that show is not.
+
+    Args:
+        effects: see `two_stage`.
+        present: (N, D) bool.
+        levels: (N, U, 2, U) as for `two_stage`.
+        used: (U,) concepts.
+    """
+    result = effects.of_rows(present)
+    changes = levels[:, :, 1] - levels[:, :, 0]  # (N, U, U)
+    own = np.einsum("nuu->nu", changes)
+    shown = np.clip(own - (np.abs(changes).sum(axis=2) - np.abs(own)), 0, 1)  # (N, U)
+    kinds, kind = np.unique(present[:, used], axis=0, return_inverse=True)  # (Q, U), (N,)
+    differs = kinds[:, None] != kinds[None]  # (Q, Q, U)
+    distance = differs.sum(axis=2)
+    for u, j in enumerate(used):
+        alike = LIKENESS ** (distance - differs[:, :, u])
+        mass = alike @ np.bincount(kind, weights=shown[:, u])
+        total = alike @ np.bincount(kind, weights=shown[:, u] * effects.residuals[:, u])
+        local = (total / (mass + _LITTLE))[kind]
+        result[:, j] += local - local.mean()
+    return result
