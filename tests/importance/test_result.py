@@ -107,7 +107,7 @@ def test_a_folder_without_a_result_is_refused(tmp_path):
 def test_a_damaged_file_is_one_clear_line(name, result, tmp_path):
     result.save(tmp_path)
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:20])
-    with pytest.raises(RunFolderError, match="is damaged .*; repeat the command that wrote it") as error:
+    with pytest.raises(RunFolderError, match=r"is damaged .*; repeat the command that wrote it") as error:
         ImportanceResult.load(tmp_path)
     assert "\n" not in str(error.value)
 

@@ -214,7 +214,9 @@ class _Model:
         present, used = flips.present, self.stage.used
         levels = self.stage.levels(flips, self.correct_errors)
         fit = two_stage(flips, levels, used, self.pairs)
-        effects = row_effects(fit, present, levels, used) if self.local else fit.of_rows(present)
+        effects = fit.of_rows(present)
+        if self.local:
+            effects = row_effects(fit, present, levels, used, self.stage.errors(flips, self.correct_errors))
         importance = np.full(present.shape[1], np.nan)
         for j in used:
             own = present[:, j].astype(np.int64)

@@ -22,9 +22,10 @@ MIN_DETECTION = 0.2
 """Least rise of a concept's score with its presence in real images that still counts as seeing it."""
 MAX_CONFUSION = 0.1
 """Most of a withheld concept's effect that another concept's estimate may take up."""
-LIKENESS = 0.1
+LIKENESS = 0.02
 """Weight of a row for another that differs in one concept, where effects beyond the regression are averaged."""
-_LITTLE = 0.1  # rows' worth of flips at which that average is halved
+_LITTLE = 0.01  # weight of flips that show at which that is halved
+_ROUNDS = 4
 _NO_NOISE = 1e-12  # variance added to the changes' means, so that changes without any noise can be divided by
 
 
@@ -72,7 +73,13 @@ class Strength:
     def levels(self, flips: FlipScores, correct_errors: bool) -> np.ndarray:
         """Levels (n, U, 2, U) of the used concepts in the images of their flips."""
         kept = np.searchsorted(self.seen, self.used)
-        return presence_levels(flips, self.seen, correct_errors)[:, kept][..., kept]
+        return presence_levels(flips.concepts, flips, self.seen, correct_errors)[:, self.used][..., kept]
+
+    def errors(self, flips: FlipScores, correct_errors: bool) -> np.ndarray:
+        """Variance (U,) of a level about the true presence in real images."""
+        levels = presence_levels(flips.real_concepts, flips, self.seen, correct_errors)
+        kept = np.searchsorted(self.seen, self.used)
+        return np.asarray(np.var(levels[:, kept] - flips.present[:, self.used], axis=0))
 
 
 def detection(present: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -91,13 +98,16 @@ def detection(present: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.n
     return coefficients[0], coefficients[1:]
 
 
-def presence_levels(flips: FlipScores, seen: np.ndarray, correct_errors: bool) -> np.ndarray:
-    """Levels (n, V, 2, V) of the V concepts seen, unbiased for presence where errors are as on real images."""
-    concepts = flips.concepts[:, seen][..., seen]
+def presence_levels(scores: np.ndarray, flips: FlipScores, seen: np.ndarray, correct_errors: bool) -> np.ndarray:
+    """Turn scores (..., D) into levels (..., V) of the V concepts seen, by the errors on real images.
+
+    Scores of all flips (N, D, 2, D) become (N, D, 2, V). Levels are unbiased for presence where errors are as on real
+    images.
+    """
     if not correct_errors:
-        return concepts
+        return scores[..., seen]
     base, response = detection(flips.present[:, seen], flips.real_concepts[:, seen])
-    return np.asarray((concepts - base) @ np.linalg.pinv(response))
+    return np.asarray((scores[..., seen] - base) @ np.linalg.pinv(response))
 
 
 def conditional_f(levels: np.ndarray, clusters: np.ndarray | None = None) -> np.ndarray:
@@ -148,7 +158,7 @@ def instrument_strength(
     response = detection(flips.present, flips.real_concepts)[1]
     reasons = [_unseen(rise) if rise < MIN_DETECTION else "" for rise in np.diag(response)]
     seen = np.flatnonzero([not reason for reason in reasons])
-    levels = presence_levels(flips, seen, correct_errors)
+    levels = presence_levels(flips.concepts, flips, seen, correct_errors)[:, seen]
     changes = (levels[:, :, 1] - levels[:, :, 0]).mean(axis=0)  # (V, V)
     first, f_statistic = np.full(response.shape, np.nan), np.full(len(names), np.nan)
     first[np.ix_(seen, seen)] = changes
@@ -251,30 +261,37 @@ def two_stage(flips: FlipScores, levels: np.ndarray, used: np.ndarray, pairs: Pa
     return Effects(main, coefficients[n_used:], pairs, (n_rows * scores @ bread)[:, n_used:], residuals)
 
 
-def row_effects(effects: Effects, present: np.ndarray, levels: np.ndarray, used: np.ndarray) -> np.ndarray:
+def row_effects(
+    effects: Effects, present: np.ndarray, levels: np.ndarray, used: np.ndarray, errors: np.ndarray
+) -> np.ndarray:
     """Effect (N, D) of each concept in each row: of the regression, plus what flips in like rows say beyond it.
 
-    The residuals of flips that show, and move nothing else, are averaged over rows of like concepts (each concept that
-    differs divides the weight by 1 / LIKENESS) and centred, so that the regression's mean effect stands: it is free of
-    the concept classifier's errors, the choice of flips that show is not.
+    What is beyond it is estimated as the regression is, by what flips do to the target (the residual) over what they do
+    to the level, in rows of like concepts: each concept that differs multiplies the weight by LIKENESS. It is shrunk as
+    far as the concept classifier's errors could explain the change of the level, and centred, so that the regression's
+    mean effect stands.
 
     Args:
         effects: see `two_stage`.
         present: (N, D) bool.
         levels: (N, U, 2, U) as for `two_stage`.
         used: (U,) concepts.
+        errors: (U,) variance of a level about true presence, see `Strength.errors`.
     """
     result = effects.of_rows(present)
     changes = levels[:, :, 1] - levels[:, :, 0]  # (N, U, U)
-    own = np.einsum("nuu->nu", changes)
-    shown = np.clip(own - (np.abs(changes).sum(axis=2) - np.abs(own)), 0, 1)  # (N, U)
     kinds, kind = np.unique(present[:, used], axis=0, return_inverse=True)  # (Q, U), (N,)
     differs = kinds[:, None] != kinds[None]  # (Q, Q, U)
-    distance = differs.sum(axis=2)
-    for u, j in enumerate(used):
-        alike = LIKENESS ** (distance - differs[:, :, u])
-        mass = alike @ np.bincount(kind, weights=shown[:, u])
-        total = alike @ np.bincount(kind, weights=shown[:, u] * effects.residuals[:, u])
-        local = (total / (mass + _LITTLE))[kind]
-        result[:, j] += local - local.mean()
+    alike = LIKENESS ** (differs.sum(axis=2)[..., None] - differs)  # (Q, Q, U)
+    members = np.eye(len(kinds))[kind].T  # (Q, N)
+    mass = np.einsum("qru,ru->qu", alike, members @ np.einsum("nuu->nu", changes))
+    noise = np.einsum("qru,r->qu", alike**2, members.sum(axis=1)) * 2 * errors + _LITTLE**2
+    local = np.zeros((len(kinds), len(used)))
+    for _ in range(_ROUNDS):  # each concept's in turn: flips that leak also carry what is beyond the others' effects
+        for u in range(len(used)):
+            others = np.delete(np.arange(len(used)), u)
+            left = effects.residuals[:, u] - (changes[:, u, others] * local[kind][:, others]).sum(axis=1)
+            local[:, u] = (alike[..., u] @ (members @ left)) * mass[:, u] / (mass[:, u] ** 2 + noise[:, u])
+            local[:, u] -= local[kind, u].mean()
+    result[:, used] += local[kind]
     return result
