@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from genlens._version import __version__
-from genlens.cli import data, demo, plan, rank, runs
+from genlens.cli import data, demo, plan, rank, reproduce, runs
 from genlens.errors import GenlensError
 
 INTERRUPTED = 130
@@ -52,6 +52,7 @@ app.command()(plan.plan)
 app.command()(runs.check)
 app.command()(runs.report)
 app.add_typer(data.app, name="data")
+app.add_typer(reproduce.app, name="reproduce")
 
 
 def _print_version(wanted: bool) -> None:

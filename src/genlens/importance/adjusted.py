@@ -47,6 +47,7 @@ MAX_PAIRED = 8
 """Concepts, those of the largest effects, whose pairs are tried as interactions."""
 ROWS_PER_PAIR = 10
 """Least rows for each pair that is tried."""
+_TIE = 1e-9  # share of the scores' range below which they are equal: sums that differ by rounding alone must tie
 _LEVEL = 0.05  # false discovery rate among them
 
 
@@ -122,7 +123,6 @@ def adjusted_importance(
     scoring: str | Scoring | Callable[..., float] = "roc_auc",
     *,
     interactions: bool = True,
-    local: bool = True,
     correct_errors: bool = True,
     min_f: float = MIN_F,
     clusters: np.ndarray | None = None,
@@ -136,15 +136,16 @@ def adjusted_importance(
         y: (N,) labels.
         real: (N,) target scores of the real images.
         real_concepts: (N, D) the concept classifier's scores of the real images: probabilities, or log-odds.
-        states: the target's scores, (N, S, R), one entry a concept, each absent in some slots and present in the others.
+        states: the target's scores, (N, S, R), one entry a concept; a slot's stratum is 0 (absent) or 1 (present).
         concept_states: the concept classifier's scores of the same images, (N, S, R, D).
         scoring: AUROC or additive, see `genlens.metrics.get_scoring`.
-        interactions: look for pairs of concepts whose effects depend on one another, and keep what is found.
+        interactions: let a concept's effect depend on a row's other concepts: pairs that are found to matter enter the
+            regression, and what flips do beyond it in like rows is added. False: one effect for all rows.
         correct_errors: take out what the concept classifier gets wrong on real images.
         min_f: conditional F below which a concept is withheld, >= 0.
         clusters: (N,) groups of dependent rows, or None.
         confidence: level of the intervals.
-        n_resamples: bootstrap samples of rows (or clusters).
+        n_resamples: bootstrap samples of rows (or clusters), >= 2.
         seed: of the bootstrap, >= 0.
 
     Raises:
@@ -154,7 +155,7 @@ def adjusted_importance(
     scoring, y = get_scoring(scoring), np.asarray(y)
     real = np.asarray(real, dtype=np.float64).reshape(-1)
     _check(y, real, real_concepts, states, concept_states, scoring)
-    check_integer("n_resamples", n_resamples, 1)
+    check_integer("n_resamples", n_resamples, 2)
     check_integer("seed", seed, 0)
     check_confidence(confidence)
     if not min_f >= 0:
@@ -162,18 +163,19 @@ def adjusted_importance(
     flips = _flip_scores(np.asarray(real_concepts, dtype=np.float64), states, concept_states)
     names = tuple(state.concept for state in states)
     stage = instrument_strength(flips, names, correct_errors, min_f, clusters)
-    model = _Model(y, real, flips, stage, scoring, correct_errors, local)
-    model = replace(model, pairs=model.find_pairs(clusters) if interactions else ())
+    model = _Model(y, real, flips, stage, scoring, correct_errors, interactions)
+    if interactions:
+        model = replace(model, pairs=model.find_pairs(clusters))
     importance, effects = model.estimate(np.arange(len(y)))
     resamples = model.resample(n_resamples, seed, clusters)  # (3, D, K)
-    spread, ends = np.nanstd(resamples[0], axis=1, ddof=1), _intervals(resamples, confidence)
+    ends = _intervals(resamples, confidence)
     shown = np.array([not reason for reason in stage.withheld])
     blank = np.where(shown, 1.0, np.nan)
     main = [float(effect) for effect in model.coefficients(model.pairs).interaction]
     return AdjustedResult(
         concepts=names,
         importance=importance * blank,
-        se=spread * blank,
+        se=_spread(resamples[0]) * blank,
         ci=ends[0] * blank[:, None],
         reliance=np.abs(effects).mean(axis=0) * blank,
         reliance_ci=ends[1] * blank[:, None],
@@ -201,7 +203,7 @@ class _Model:
     stage: Strength
     scoring: Scoring
     correct_errors: bool
-    local: bool
+    interactions: bool
     pairs: Pairs = ()
 
     def coefficients(self, pairs: Pairs) -> Effects:
@@ -214,14 +216,14 @@ class _Model:
         present, used = flips.present, self.stage.used
         levels = self.stage.levels(flips, self.correct_errors)
         fit = two_stage(flips, levels, used, self.pairs)
-        effects = fit.of_rows(present)
-        if self.local:
-            effects = row_effects(fit, present, levels, used, self.stage.errors(flips, self.correct_errors))
+        effects = row_effects(fit, present, levels, used) if self.interactions else fit.of_rows(present)
         importance = np.full(present.shape[1], np.nan)
+        step = float(np.ptp(self.real)) * _TIE or 1.0
         for j in used:
             own = present[:, j].astype(np.int64)
             absent = real - effects[:, j] * own
             scores = np.stack([absent, absent + effects[:, j]], axis=1)[:, :, None]  # (n, 2, 1)
+            scores, real = np.round(scores / step) * step, np.round(real / step) * step
             states = StateScores("", scores, np.arange(2), np.bincount(own, minlength=2), own)
             importance[j] = expected_importance(y, real[:, None], states, self.scoring)
         return importance, effects
@@ -248,6 +250,12 @@ class _Model:
         p_values = 2 * stats.norm.sf(np.abs(self.coefficients(tried).z_values(clusters)))
         found = benjamini_hochberg(p_values) < _LEVEL
         return tuple(pair for pair, is_found in zip(tried, found, strict=True) if is_found)
+
+
+def _spread(resamples: np.ndarray) -> np.ndarray:
+    """Standard deviation (D,) of the resamples that are defined, NaN where fewer than two are."""
+    known = [row[np.isfinite(row)] for row in resamples]
+    return np.array([row.std(ddof=1) if len(row) > 1 else np.nan for row in known])
 
 
 def _intervals(resamples: np.ndarray, confidence: float) -> np.ndarray:
@@ -300,13 +308,13 @@ def _check(
     for state, seen in zip(states, concept_states, strict=True):
         if len(state.counts) != 2:
             raise UserError(
-                f"Concept {state.concept!r} has {len(state.counts)} strata; adjusting needs concepts that are present or "
-                "absent. Leave it out."
+                f"Concept {state.concept!r} has {len(state.counts)} strata; adjusting needs concepts that are "
+                "present or absent. Leave it out."
             )
+        if state.scores.ndim != 3:
+            raise UserError(f"Concept {state.concept!r}: adjusting needs one target score an image; choose a class.")
         if state.scores.shape[0] != len(y) or seen.scores.shape != (*state.scores.shape[:3], len(states)):
             raise UserError(
                 f"Concept {state.concept!r}: scores must be (N, S, R) for {len(y)} rows and the concept classifier's "
                 f"(N, S, R, {len(states)}); got {state.scores.shape} and {seen.scores.shape}."
             )
-        if state.scores.ndim != 3:
-            raise UserError(f"Concept {state.concept!r}: adjusting needs one target score an image; choose a class.")

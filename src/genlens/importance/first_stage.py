@@ -1,9 +1,10 @@
 """What caption flips do to images, and what that does to the target: an instrumental regression over rows.
 
-A caption flip is an instrument: it pushes a concept in the image, imperfectly (weak generation) and not alone (leakage),
-and it reaches the target model only through the image. A concept classifier measures the push. Changes between the two
-states of a row are regressed on one another by two-stage least squares; its own errors are taken out with the help of
-labelled real images. Levels of the concepts are on the scale of presence: 0 = as absent, 1 = as present in real images.
+A caption flip is an instrument: it pushes a concept in the image, imperfectly (weak generation) and not alone
+(leakage), and it reaches the target model only through the image. A concept classifier measures the push. Changes
+between the two states of a row are regressed on one another by two-stage least squares; its own errors are taken out
+with the help of labelled real images. Levels of concepts are on the scale of presence: 0 and 1 are what is seen, on
+average, in real images without and with the concept.
 """
 
 from __future__ import annotations
@@ -24,8 +25,7 @@ MAX_CONFUSION = 0.1
 """Most of a withheld concept's effect that another concept's estimate may take up."""
 LIKENESS = 0.02
 """Weight of a row for another that differs in one concept, where effects beyond the regression are averaged."""
-_LITTLE = 0.01  # weight of flips that show at which that is halved
-_ROUNDS = 4
+_LITTLE = 0.01  # weight of flips at which that average is halved
 _NO_NOISE = 1e-12  # variance added to the changes' means, so that changes without any noise can be divided by
 
 
@@ -73,13 +73,7 @@ class Strength:
     def levels(self, flips: FlipScores, correct_errors: bool) -> np.ndarray:
         """Levels (n, U, 2, U) of the used concepts in the images of their flips."""
         kept = np.searchsorted(self.seen, self.used)
-        return presence_levels(flips.concepts, flips, self.seen, correct_errors)[:, self.used][..., kept]
-
-    def errors(self, flips: FlipScores, correct_errors: bool) -> np.ndarray:
-        """Variance (U,) of a level about the true presence in real images."""
-        levels = presence_levels(flips.real_concepts, flips, self.seen, correct_errors)
-        kept = np.searchsorted(self.seen, self.used)
-        return np.asarray(np.var(levels[:, kept] - flips.present[:, self.used], axis=0))
+        return presence_levels(flips, self.seen, correct_errors)[:, kept][..., kept]
 
 
 def detection(present: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -98,16 +92,13 @@ def detection(present: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.n
     return coefficients[0], coefficients[1:]
 
 
-def presence_levels(scores: np.ndarray, flips: FlipScores, seen: np.ndarray, correct_errors: bool) -> np.ndarray:
-    """Turn scores (..., D) into levels (..., V) of the V concepts seen, by the errors on real images.
-
-    Scores of all flips (N, D, 2, D) become (N, D, 2, V). Levels are unbiased for presence where errors are as on real
-    images.
-    """
+def presence_levels(flips: FlipScores, seen: np.ndarray, correct_errors: bool) -> np.ndarray:
+    """Levels (N, V, 2, V) of the V concepts seen, unbiased for presence where errors are as on real images."""
+    scores = flips.concepts[:, seen][..., seen]
     if not correct_errors:
-        return scores[..., seen]
+        return scores
     base, response = detection(flips.present[:, seen], flips.real_concepts[:, seen])
-    return np.asarray((scores[..., seen] - base) @ np.linalg.pinv(response))
+    return np.asarray((scores - base) @ np.linalg.pinv(response))
 
 
 def conditional_f(levels: np.ndarray, clusters: np.ndarray | None = None) -> np.ndarray:
@@ -158,7 +149,7 @@ def instrument_strength(
     response = detection(flips.present, flips.real_concepts)[1]
     reasons = [_unseen(rise) if rise < MIN_DETECTION else "" for rise in np.diag(response)]
     seen = np.flatnonzero([not reason for reason in reasons])
-    levels = presence_levels(flips.concepts, flips, seen, correct_errors)[:, seen]
+    levels = presence_levels(flips, seen, correct_errors)
     changes = (levels[:, :, 1] - levels[:, :, 0]).mean(axis=0)  # (V, V)
     first, f_statistic = np.full(response.shape, np.nan), np.full(len(names), np.nan)
     first[np.ix_(seen, seen)] = changes
@@ -251,7 +242,7 @@ def two_stage(flips: FlipScores, levels: np.ndarray, used: np.ndarray, pairs: Pa
         fitted[:, u] = instruments @ slopes
     answer = flips.target[:, used, 1] - flips.target[:, used, 0]  # (N, U)
     n_terms = changes.shape[-1]
-    flat = fitted.reshape(-1, n_terms)
+    flat = fitted.reshape(n_rows * n_used, n_terms)
     bread = np.linalg.pinv(flat.T @ flat)
     coefficients = bread @ (flat.T @ answer.ravel())
     residuals = answer - changes @ coefficients
@@ -261,37 +252,30 @@ def two_stage(flips: FlipScores, levels: np.ndarray, used: np.ndarray, pairs: Pa
     return Effects(main, coefficients[n_used:], pairs, (n_rows * scores @ bread)[:, n_used:], residuals)
 
 
-def row_effects(
-    effects: Effects, present: np.ndarray, levels: np.ndarray, used: np.ndarray, errors: np.ndarray
-) -> np.ndarray:
+def row_effects(effects: Effects, present: np.ndarray, levels: np.ndarray, used: np.ndarray) -> np.ndarray:
     """Effect (N, D) of each concept in each row: of the regression, plus what flips in like rows say beyond it.
 
-    What is beyond it is estimated as the regression is, by what flips do to the target (the residual) over what they do
-    to the level, in rows of like concepts: each concept that differs multiplies the weight by LIKENESS. It is shrunk as
-    far as the concept classifier's errors could explain the change of the level, and centred, so that the regression's
-    mean effect stands.
+    The residuals of flips that show, and move nothing else, are averaged over rows of like concepts (each concept that
+    differs divides the weight by 1 / LIKENESS) and centred, so that the regression's mean effect stands: it is free of
+    the concept classifier's errors, the choice of flips that show is not.
 
     Args:
         effects: see `two_stage`.
         present: (N, D) bool.
         levels: (N, U, 2, U) as for `two_stage`.
         used: (U,) concepts.
-        errors: (U,) variance of a level about true presence, see `Strength.errors`.
     """
     result = effects.of_rows(present)
     changes = levels[:, :, 1] - levels[:, :, 0]  # (N, U, U)
+    own = np.einsum("nuu->nu", changes)
+    shown = np.clip(own - (np.abs(changes).sum(axis=2) - np.abs(own)), 0, 1)  # (N, U)
     kinds, kind = np.unique(present[:, used], axis=0, return_inverse=True)  # (Q, U), (N,)
     differs = kinds[:, None] != kinds[None]  # (Q, Q, U)
-    alike = LIKENESS ** (differs.sum(axis=2)[..., None] - differs)  # (Q, Q, U)
-    members = np.eye(len(kinds))[kind].T  # (Q, N)
-    mass = np.einsum("qru,ru->qu", alike, members @ np.einsum("nuu->nu", changes))
-    noise = np.einsum("qru,r->qu", alike**2, members.sum(axis=1)) * 2 * errors + _LITTLE**2
-    local = np.zeros((len(kinds), len(used)))
-    for _ in range(_ROUNDS):  # each concept's in turn: flips that leak also carry what is beyond the others' effects
-        for u in range(len(used)):
-            others = np.delete(np.arange(len(used)), u)
-            left = effects.residuals[:, u] - (changes[:, u, others] * local[kind][:, others]).sum(axis=1)
-            local[:, u] = (alike[..., u] @ (members @ left)) * mass[:, u] / (mass[:, u] ** 2 + noise[:, u])
-            local[:, u] -= local[kind, u].mean()
-    result[:, used] += local[kind]
+    distance = differs.sum(axis=2)
+    for u, j in enumerate(used):
+        alike = LIKENESS ** (distance - differs[:, :, u])
+        mass = alike @ np.bincount(kind, weights=shown[:, u])
+        total = alike @ np.bincount(kind, weights=shown[:, u] * effects.residuals[:, u])
+        local = (total / (mass + _LITTLE))[kind]
+        result[:, j] += local - local.mean()
     return result

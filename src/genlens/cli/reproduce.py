@@ -1,0 +1,73 @@
+"""`genlens reproduce`: the experiments of the paper, each one command."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genlens.cli.loading import SHAPES, load_generator, progress_bar
+from genlens.cli.options import Overwrite, Quiet, Seed, split_names
+
+app = typer.Typer(help="Repeat the experiments of the paper.", no_args_is_help=True)
+
+
+class Renderer(StrEnum):
+    """Who draws the captions."""
+
+    shapes = "shapes"
+    drawer = "drawer"
+
+
+@app.callback()
+def _group() -> None:
+    """Repeat the experiments of the paper."""
+
+
+@app.command()
+def shapes(
+    out: Annotated[Path, typer.Option(help="Folder of everything; the same command again goes on.")],
+    models: Annotated[int, typer.Option(min=2, help="Target models.")] = 100,
+    rows: Annotated[int, typer.Option(min=32, help="Test rows.")] = 1000,
+    n_repeats: Annotated[int, typer.Option("--n-repeats", min=1, help="Permutations per concept.")] = 500,
+    lime_rows: Annotated[int, typer.Option(min=32, help="Test rows that LIME explains.")] = 100,
+    generator: Annotated[
+        Renderer, typer.Option(help="The shipped diffusion model, or the drawer (perfect, quick).")
+    ] = Renderer.shapes,
+    only: Annotated[
+        str, typer.Option(help="Parts, separated by commas: main, architectures, correlation, quality.")
+    ] = "main,architectures,correlation,quality",
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Rank concepts of many target models whose truth is known: DEPICT, LIME, Grad-CAM, mask ablation, two oracles."""
+    from genlens.experiments.shapes import check_parts, reproduce_shapes
+    from genlens.experiments.shapes_lab import Settings
+
+    parts = check_parts(split_names(only))
+    settings = Settings(models, rows, n_repeats, lime_rows, seed, generator.value)
+    command = (
+        f"genlens reproduce shapes --out {out} --models {models} --rows {rows} --n-repeats {n_repeats} "
+        f"--lime-rows {lime_rows} --seed {seed} --generator {generator.value} --only {','.join(parts)}"
+    )
+
+    def say(line: str) -> None:
+        if not quiet:
+            print(line, flush=True)
+
+    result = reproduce_shapes(
+        out,
+        load_generator(generator.value),
+        settings,
+        parts=parts,
+        load_steps=(lambda n: load_generator(SHAPES, num_inference_steps=n)) if generator == Renderer.shapes else None,
+        command=command,
+        progress=progress_bar(quiet),
+        log=say,
+        overwrite=overwrite,
+    )
+    say(f"Report: {result.report}")
+    say(f"Tables: {result.markdown}")

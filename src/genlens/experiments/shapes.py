@@ -1,0 +1,135 @@
+"""`genlens reproduce shapes`: the synthetic experiment of DEPICT (arXiv 2407.14509, section 4.1), and what it left open.
+
+Parts: "main" (DEPICT, three baselines, two oracles, the ceiling, both checks), "architectures", "correlation" and
+"quality". All share one folder: data, images, the stages' arrays; a stopped experiment goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from genlens.errors import UserError
+from genlens.experiments.document import Section, Table, to_markdown, write_html
+from genlens.experiments.shapes_architectures import architecture_section
+from genlens.experiments.shapes_correlation import correlation_section
+from genlens.experiments.shapes_lab import Lab, Settings
+from genlens.experiments.shapes_main import run_main
+from genlens.experiments.shapes_quality import quality_section
+from genlens.experiments.shapes_report import main_sections
+from genlens.files import make_folder, write_atomic
+from genlens.generators.protocol import Generator
+from genlens.progress import Progress, SilentProgress
+
+PARTS = ("main", "architectures", "correlation", "quality")
+FIGURES = "figures"
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """Where the results are.
+
+    Attributes:
+        report: self-contained HTML file.
+        markdown: the same in Markdown, figures beside it in `figures`.
+        seconds: stage -> seconds it took when it was computed.
+    """
+
+    report: Path
+    markdown: Path
+    seconds: dict[str, float]
+
+
+def check_parts(parts: Sequence[str]) -> tuple[str, ...]:
+    """Parts in the order of `PARTS`, each once.
+
+    Raises:
+        UserError: one is unknown, or there is none.
+    """
+    for part in parts:
+        if part not in PARTS:
+            raise UserError(f"`only` must name parts among {', '.join(PARTS)}; got {part!r}.")
+    if not parts:
+        raise UserError(f"`only` must name at least one part among {', '.join(PARTS)}; got none.")
+    return tuple(part for part in PARTS if part in parts)
+
+
+def reproduce_shapes(
+    out: str | Path,
+    generator: Generator,
+    settings: Settings | None = None,
+    *,
+    parts: Sequence[str] = PARTS,
+    load_steps: Callable[[int], Generator] | None = None,
+    command: str = "",
+    progress: Progress | None = None,
+    log: Callable[[str], None] = print,
+    overwrite: bool = False,
+) -> Reproduction:
+    """Run the experiment, or what is missing of it, and write the report.
+
+    Args:
+        out: folder of everything.
+        generator: renders the captions.
+        settings: size of the experiment.
+        parts: see `PARTS`.
+        load_steps: the generator with another number of denoising steps, for the sweep of its quality; None: the sweep
+            takes the drawer's harm switches only.
+        command: how to repeat it, for the report.
+        progress: told about rendering and scoring.
+        log: gets a line a stage.
+        overwrite: throw away images of other settings.
+
+    Raises:
+        UserError: an unknown part, or `out` holds an experiment with other settings.
+        KeyboardInterrupt: Ctrl-C; the same call goes on where it stopped.
+    """
+    chosen = check_parts(parts)
+    lab = Lab(Path(out), settings or Settings(), generator, progress or SilentProgress(), log, overwrite)
+    folder = lab.out / FIGURES
+    make_folder(folder)
+    sections: list[Section] = []
+    for part in chosen:
+        if part == "main":
+            sections += main_sections(lab, run_main(lab), folder)
+        elif part == "architectures":
+            sections.append(architecture_section(lab))
+        elif part == "correlation":
+            sections.append(correlation_section(lab, folder))
+        else:
+            sections.append(quality_section(lab, folder, load_steps))
+    sections.append(_cost(lab, command))
+    return _write(lab, sections)
+
+
+def _write(lab: Lab, sections: Sequence[Section]) -> Reproduction:
+    chosen = lab.settings
+    support = (
+        f"{chosen.models} target models on one concept net, {chosen.rows:,} rows, {lab.plan.n_images:,} images instead "
+        f"of {lab.plan.n_naive(chosen.n_repeats):,}, shared by all models. Generator: {chosen.generator}."
+    )
+    report, markdown = lab.out / "report.html", lab.out / "results.md"
+    write_html("The synthetic experiment of DEPICT", support, sections, report)
+    text = f"{support}\n\n{to_markdown(sections, FIGURES)}"
+    write_atomic(markdown, text.encode())
+    return Reproduction(report, markdown, dict(lab.stages.seconds))
+
+
+def _cost(lab: Lab, command: str) -> Section:
+    seconds = lab.stages.seconds
+    rows = tuple((name, f"{value:.1f}") for name, value in seconds.items())
+    day = datetime.now(UTC).date().isoformat()
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, no GPU used, Python {platform.python_version()}"
+    return Section(
+        "Command and cost",
+        (
+            f"Command: `{command or 'reproduce_shapes(...)'}`, {day}, on {machine}.",
+            f"All stages together took {sum(seconds.values()):.0f} s of wall time; a stage that was stopped and went "
+            "on counts from where it went on.",
+        ),
+        (Table("Seconds of each stage", ("stage", "seconds"), (*rows, ("all", f"{sum(seconds.values()):.1f}"))),),
+    )
