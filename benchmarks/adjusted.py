@@ -159,9 +159,7 @@ def audit(rendered: Rendered, heads: Sequence[Head], n_resamples: Sequence[int])
     return Found(np.array(oracles), np.array(unadjusted), adjusted)
 
 
-def labels(
-    head: Head, presence: NDArray[np.int64], others: NDArray[np.int64] | None = None
-) -> NDArray[np.int64]:
+def labels(head: Head, presence: NDArray[np.int64], others: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
     """The paper's task: is the head's score of the true concepts above its median (over other rows, where given)?"""
     truth = head(presence.astype(np.float64))
     return (truth > np.median(truth if others is None else head(others.astype(np.float64)))).astype(np.int64)

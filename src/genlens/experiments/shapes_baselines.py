@@ -52,7 +52,9 @@ def tune_lime(targets: Targets, net: ConceptNet, table: ConceptTable, n_samples:
     """Pooled r with the weights of every choice of `LIME_CHOICES` and threshold of `LIME_THRESHOLDS`, (C, T)."""
     r = np.empty((len(LIME_CHOICES), len(LIME_THRESHOLDS)))
     for c, (superpixels, hide) in enumerate(LIME_CHOICES):
-        settings = LimeSettings(n_samples=n_samples, superpixels=superpixels, hide="mean" if hide == "mean" else "median")
+        settings = LimeSettings(
+            n_samples=n_samples, superpixels=superpixels, hide="mean" if hide == "mean" else "median"
+        )
         maps = list(_lime_rows(targets, net, table, settings))
         for t, threshold in enumerate(LIME_THRESHOLDS):
             ranking = rank_maps("LIME", table, maps, threshold, {})

@@ -99,9 +99,7 @@ def _maps(lab: Lab) -> tuple[dict[str, Arrays], dict[str, tuple[str, float]]]:
 def _gradcam(lab: Lab, name: str, before: bool, tuning: dict[str, Any]) -> tuple[Arrays, tuple[str, float]]:
     models, rows = lab.tuning()
     stage = name.lower().replace(" ", "-")
-    tuned = lab.stages.run(
-        f"tune-{stage}", tuning, lambda: baselines.tune_gradcam(models, lab.net, rows, before)
-    )
+    tuned = lab.stages.run(f"tune-{stage}", tuning, lambda: baselines.tune_gradcam(models, lab.net, rows, before))
     threshold = baselines.best_gradcam(tuned)
     result = lab.stages.run(
         stage,

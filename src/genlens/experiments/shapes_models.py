@@ -95,9 +95,7 @@ def score_concepts(
     outputs = []
     for k, net in enumerate(nets):
         columns = [net.concept_names.index(name) for name in table.names]
-        outputs.append(
-            ConceptOutputs(*(sigmoid(x[:, columns]).astype(np.float64) for x in (real[k], found[str(k)])))
-        )
+        outputs.append(ConceptOutputs(*(sigmoid(x[:, columns]).astype(np.float64) for x in (real[k], found[str(k)]))))
     return outputs
 
 
@@ -125,7 +123,7 @@ def depict_exact(targets: Targets, c_hat: Floats, plan: Plan) -> dict[str, Float
     """
     scoring = get_scoring("roc_auc")
     scores = c_hat @ targets.weights.T  # (K, M)
-    shape = targets.weights.shape
+    shape = (len(targets.labels), len(plan.states))
     importance, change, auroc = np.empty(shape), np.empty(shape), np.empty(shape[0])
     for m, y in enumerate(targets.labels):
         reference = scores[plan.reference, m]  # (N, R)

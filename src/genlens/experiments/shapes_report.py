@@ -197,7 +197,15 @@ def _flip_table(check: CheckResult) -> Table:
          f"{r['others_stayed']:.1%}", f"{r['its_change']:+.4f} ({r['most_moved']})", str(r["verdict"]))
         for r in check.table
     )  # fmt: skip
-    columns = ("concept permuted", "AUROC before", "own change", "flips shown", "others stayed", "moves most", "verdict")
+    columns = (
+        "concept permuted",
+        "AUROC before",
+        "own change",
+        "flips shown",
+        "others stayed",
+        "moves most",
+        "verdict",
+    )
     return Table("Permutations, by the independent checker", columns, rows)
 
 

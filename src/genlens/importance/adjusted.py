@@ -19,20 +19,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
-from scipy.special import expit
 
 from genlens.errors import UserError, check_integer
 from genlens.importance.bootstrap import percentile_interval, resample_weights
-from genlens.importance.exact import expected_importance, has_closed_form
-from genlens.importance.first_stage import (
-    Effects,
-    FlipScores,
-    Pairs,
-    Strength,
-    instrument_strength,
-    row_effects,
-    two_stage,
-)
+from genlens.importance.exact import expected_importance
+from genlens.importance.first_stage import Effects, Pairs, Strength, instrument_strength, row_effects, two_stage
+from genlens.importance.flips import FlipScores, check_flips, flip_scores
 from genlens.importance.inference import check_confidence
 from genlens.importance.states import StateScores
 from genlens.importance.swaps import benjamini_hochberg
@@ -47,7 +39,7 @@ MAX_PAIRED = 8
 """Concepts, those of the largest effects, whose pairs are tried as interactions."""
 ROWS_PER_PAIR = 10
 """Least rows for each pair that is tried."""
-_TIE = 1e-9  # share of the scores' range below which they are equal: sums that differ by rounding alone must tie
+_TIE = 1e-9  # share of the scores' range below which they are equal
 _LEVEL = 0.05  # false discovery rate among them
 
 
@@ -154,13 +146,13 @@ def adjusted_importance(
     """
     scoring, y = get_scoring(scoring), np.asarray(y)
     real = np.asarray(real, dtype=np.float64).reshape(-1)
-    _check(y, real, real_concepts, states, concept_states, scoring)
+    check_flips(y, real, real_concepts, states, concept_states, scoring)
     check_integer("n_resamples", n_resamples, 2)
     check_integer("seed", seed, 0)
     check_confidence(confidence)
     if not min_f >= 0:
         raise UserError(f"`min_f` must be a number >= 0; got {min_f!r}.")
-    flips = _flip_scores(np.asarray(real_concepts, dtype=np.float64), states, concept_states)
+    flips = flip_scores(np.asarray(real_concepts, dtype=np.float64), states, concept_states)
     names = tuple(state.concept for state in states)
     stage = instrument_strength(flips, names, correct_errors, min_f, clusters)
     model = _Model(y, real, flips, stage, scoring, correct_errors, interactions)
@@ -218,15 +210,18 @@ class _Model:
         fit = two_stage(flips, levels, used, self.pairs)
         effects = row_effects(fit, present, levels, used) if self.interactions else fit.of_rows(present)
         importance = np.full(present.shape[1], np.nan)
-        step = float(np.ptp(self.real)) * _TIE or 1.0
         for j in used:
             own = present[:, j].astype(np.int64)
             absent = real - effects[:, j] * own
-            scores = np.stack([absent, absent + effects[:, j]], axis=1)[:, :, None]  # (n, 2, 1)
-            scores, real = np.round(scores / step) * step, np.round(real / step) * step
+            scores = self._tied(np.stack([absent, absent + effects[:, j]], axis=1))[:, :, None]  # (n, 2, 1)
             states = StateScores("", scores, np.arange(2), np.bincount(own, minlength=2), own)
-            importance[j] = expected_importance(y, real[:, None], states, self.scoring)
+            importance[j] = expected_importance(y, self._tied(real)[:, None], states, self.scoring)
         return importance, effects
+
+    def _tied(self, scores: np.ndarray) -> np.ndarray:
+        """Make scores equal that differ by the rounding of sums alone, for the AUROC counts ties a half."""
+        step = float(np.ptp(self.real)) * _TIE
+        return np.asarray(np.round(scores / step) * step) if step and self.scoring.kind == "auroc" else scores
 
     def resample(self, n_resamples: int, seed: int, clusters: np.ndarray | None) -> np.ndarray:
         """Importance, absolute and signed reliance on resamples of rows, (3, D, K); NaN where undefined."""
@@ -265,56 +260,3 @@ def _intervals(resamples: np.ndarray, confidence: float) -> np.ndarray:
         for row in resamples.reshape(-1, resamples.shape[-1])
     ]
     return np.array(ends).reshape(*resamples.shape[:-1], 2)
-
-
-def _flip_scores(
-    real_concepts: np.ndarray, states: Sequence[StateScores], concept_states: Sequence[StateScores]
-) -> FlipScores:
-    """Average the scores over noise draws and, within absent and present, over donors."""
-    target = np.stack([_sides(state.scores, state) for state in states], axis=1)
-    every = [real_concepts, *(state.scores for state in concept_states)]
-    if any(scores.min() < 0 or scores.max() > 1 for scores in every):
-        every = [expit(scores) for scores in every]
-    real_concepts, *seen = every
-    concepts = np.stack([_sides(*pair) for pair in zip(seen, concept_states, strict=True)], axis=1)
-    return FlipScores(np.stack([state.own == 1 for state in states], axis=1), real_concepts, target, concepts)
-
-
-def _sides(scores: np.ndarray, states: StateScores) -> np.ndarray:
-    """Scores (N, S, R, ...) of slots and draws -> (N, 2, ...) of absent and present."""
-    means = scores.mean(axis=2)
-    return np.stack([means[:, states.stratum == side].mean(axis=1) for side in (0, 1)], axis=1)
-
-
-def _check(
-    y: np.ndarray,
-    real: np.ndarray,
-    real_concepts: np.ndarray,
-    states: Sequence[StateScores],
-    concept_states: Sequence[StateScores],
-    scoring: Scoring,
-) -> None:
-    shape = (len(y), len(states))
-    if not has_closed_form(scoring):
-        raise UserError(f"`scoring`={scoring.name!r} has no closed form, which adjusting needs. Use e.g. 'roc_auc'.")
-    if len(np.unique(y)) < 2:
-        raise UserError(f"All {len(y)} labels are the same; a score needs at least two values.")
-    if len(real) != len(y) or not np.isfinite(real).all():
-        raise UserError(f"`real` must have a finite score for each of {len(y)} rows; got {len(real)}.")
-    if np.shape(real_concepts) != shape or not np.isfinite(real_concepts).all():
-        raise UserError(f"`real_concepts` must be finite and of shape {shape}; got {np.shape(real_concepts)}.")
-    if [state.concept for state in concept_states] != [state.concept for state in states]:
-        raise UserError("`concept_states` must have the concepts of `states`, in their order.")
-    for state, seen in zip(states, concept_states, strict=True):
-        if len(state.counts) != 2:
-            raise UserError(
-                f"Concept {state.concept!r} has {len(state.counts)} strata; adjusting needs concepts that are "
-                "present or absent. Leave it out."
-            )
-        if state.scores.ndim != 3:
-            raise UserError(f"Concept {state.concept!r}: adjusting needs one target score an image; choose a class.")
-        if state.scores.shape[0] != len(y) or seen.scores.shape != (*state.scores.shape[:3], len(states)):
-            raise UserError(
-                f"Concept {state.concept!r}: scores must be (N, S, R) for {len(y)} rows and the concept classifier's "
-                f"(N, S, R, {len(states)}); got {state.scores.shape} and {seen.scores.shape}."
-            )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from genlens.importance.flips import FlipScores
 from genlens.importance.inference import cluster_sums
 
 Pairs = tuple[tuple[int, int], ...]
@@ -27,27 +28,6 @@ LIKENESS = 0.02
 """Weight of a row for another that differs in one concept, where effects beyond the regression are averaged."""
 _LITTLE = 0.01  # weight of flips at which that average is halved
 _NO_NOISE = 1e-12  # variance added to the changes' means, so that changes without any noise can be divided by
-
-
-@dataclass(frozen=True, eq=False)
-class FlipScores:
-    """Scores in both states of D concepts, noise draws and donors averaged.
-
-    Args:
-        present: (N, D) bool, the concepts of the real rows.
-        real_concepts: (N, D) concept classifier on the real images, in [0, 1].
-        target: (N, D, 2) target score with concept j absent and present in the caption.
-        concepts: (N, D, 2, D) concept classifier, in [0, 1], on the same images.
-    """
-
-    present: np.ndarray
-    real_concepts: np.ndarray
-    target: np.ndarray
-    concepts: np.ndarray
-
-    def take(self, rows: np.ndarray) -> FlipScores:
-        """These rows, repeated as often as they are named."""
-        return FlipScores(self.present[rows], self.real_concepts[rows], self.target[rows], self.concepts[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +96,7 @@ def conditional_f(levels: np.ndarray, clusters: np.ndarray | None = None) -> np.
     result = np.empty(means.shape[1])
     for k in range(means.shape[1]):
         others = np.delete(means, k, axis=1)  # (D, D - 1)
-        weight = np.eye(len(means))
+        weight: np.ndarray = np.eye(len(means))
         for _ in range(2):  # least squares, then weighed by the inverse covariance of what is left
             slopes = np.linalg.lstsq(others.T @ weight @ others, others.T @ weight @ means[:, k], rcond=None)[0]
             left = changes[:, :, k] - np.delete(changes, k, axis=2) @ slopes  # (N, D)
@@ -157,11 +137,12 @@ def instrument_strength(
     while kept:
         strength = conditional_f(levels[:, kept][..., kept], clusters)
         f_statistic[seen[kept]] = strength
-        weakest = int(strength.argmin())
-        if strength[weakest] >= min_f:
+        if strength.min() >= min_f:
             break
-        dropped.append(kept.pop(weakest))
-        reasons[seen[dropped[-1]]] = f"flips hardly show in the images: conditional F {min(strength):.1f} < {min_f:g}"
+        worst = _worst(levels, kept, strength, clusters)
+        reasons[seen[worst]] = f"flips hardly show in the images: conditional F {min(strength):.1f} < {min_f:g}"
+        kept.remove(worst)
+        dropped.append(worst)
     for k in dropped:
         for j, share in zip(kept, confusable(changes, kept, k), strict=True):
             if abs(share) > MAX_CONFUSION:
@@ -169,6 +150,18 @@ def instrument_strength(
                     f"flips also move {names[seen[k]]!r} ({share:+.2f}), which can't be told apart from it"
                 )
     return Strength(seen, seen[kept], tuple(reasons), first, f_statistic, response)
+
+
+def _worst(levels: np.ndarray, kept: list[int], strength: np.ndarray, clusters: np.ndarray | None) -> int:
+    """The concept without which the weakest of the others is strongest; of equals the one that is weakest itself.
+
+    A concept whose flips don't show weakens those it can't be told apart from, so the weakest isn't always at fault.
+    """
+    without = []
+    for k in kept:
+        rest = [j for j in kept if j != k]
+        without.append(conditional_f(levels[:, rest][..., rest], clusters).min() if rest else 0.0)
+    return kept[int(np.lexsort((strength, -np.array(without)))[0])]
 
 
 def _unseen(rise: float) -> str:
