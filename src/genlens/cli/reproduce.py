@@ -33,6 +33,7 @@ def shapes(
     rows: Annotated[int, typer.Option(min=32, help="Test rows.")] = 1000,
     n_repeats: Annotated[int, typer.Option("--n-repeats", min=1, help="Permutations per concept.")] = 500,
     lime_rows: Annotated[int, typer.Option(min=32, help="Test rows that LIME explains.")] = 100,
+    lime_samples: Annotated[int, typer.Option(min=2, help="Perturbed pictures of LIME an image.")] = 1000,
     generator: Annotated[
         Renderer, typer.Option(help="The shipped diffusion model, or the drawer (perfect, quick).")
     ] = Renderer.shapes,
@@ -48,10 +49,11 @@ def shapes(
     from genlens.experiments.shapes_lab import Settings
 
     parts = check_parts(split_names(only))
-    settings = Settings(models, rows, n_repeats, lime_rows, seed, generator.value)
+    settings = Settings(models, rows, n_repeats, lime_rows, lime_samples, seed, generator.value)
     command = (
         f"genlens reproduce shapes --out {out} --models {models} --rows {rows} --n-repeats {n_repeats} "
-        f"--lime-rows {lime_rows} --seed {seed} --generator {generator.value} --only {','.join(parts)}"
+        f"--lime-rows {lime_rows} --lime-samples {lime_samples} --seed {seed} "
+        f"--generator {generator.value} --only {','.join(parts)}"
     )
 
     def say(line: str) -> None:

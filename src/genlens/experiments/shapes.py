@@ -1,4 +1,4 @@
-"""`genlens reproduce shapes`: the synthetic experiment of DEPICT (arXiv 2407.14509, section 4.1), and what it left open.
+"""`genlens reproduce shapes`: the synthetic experiment of DEPICT (arXiv 2407.14509, section 4.1) and open questions.
 
 Parts: "main" (DEPICT, three baselines, two oracles, the ceiling, both checks), "architectures", "correlation" and
 "quality". All share one folder: data, images, the stages' arrays; a stopped experiment goes on.

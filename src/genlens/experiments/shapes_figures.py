@@ -134,13 +134,13 @@ def pairs(pictures: NDArray[np.uint8], names: Sequence[str], path: Path) -> None
         path: PNG file.
     """
     n_rows, n_concepts = pictures.shape[:2]
-    figure = _figure(1.5 * n_concepts, 0.2 + 1.55 * n_rows)
+    line = np.full((2, *pictures.shape[4:]), 110, dtype=np.uint8)  # between the two of a pair
+    gap = np.full((10, *pictures.shape[4:]), 255, dtype=np.uint8)
+    figure = _figure(1.3 * n_concepts, 0.2 + 2.0 * n_rows)
     for j in range(n_concepts):
         axes = figure.add_subplot(1, n_concepts, j + 1)
-        blocks = [np.concatenate([pictures[i, j, 1], pictures[i, j, 0]], axis=0) for i in range(n_rows)]
-        gap = np.full((8, *blocks[0].shape[1:]), 255, dtype=np.uint8)
-        strip = np.concatenate([part for block in blocks for part in (block, gap)][:-1], axis=0)
-        axes.imshow(strip, interpolation="nearest")
+        parts = [part for i in range(n_rows) for part in (pictures[i, j, 1], line, pictures[i, j, 0], gap)]
+        axes.imshow(np.concatenate(parts[:-1], axis=0), interpolation="nearest")
         axes.set_title(names[j], fontsize=8)
         axes.set_axis_off()
     _save(figure, path)

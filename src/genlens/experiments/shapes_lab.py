@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from genlens.run_folder import RunFolder
 
 N_TUNING_ROWS = 60
 N_TUNING_MODELS = 20
+N_TUNING_LIME_ROWS = 20
+"""LIME is tuned on the first so many of the tuning rows: it costs `lime_samples` passes for each."""
 N_GALLERY_ROWS = 5
 _TUNING_SEED = 1_000_003
 """Added to the seed for the tuning rows, so that they are not rows of the test set."""
@@ -44,6 +46,7 @@ class Settings:
         rows: test rows N, >= 32.
         n_repeats: permutations P of the published estimator, >= 1.
         lime_rows: test rows that LIME explains, >= 32; the first of them.
+        lime_samples: perturbed pictures an image, >= 2.
         seed: of everything random, >= 0.
         generator: name of the generator, for the record.
 
@@ -55,6 +58,7 @@ class Settings:
     rows: int = 1000
     n_repeats: int = 500
     lime_rows: int = 100
+    lime_samples: int = 1000
     seed: int = 0
     generator: str = "shapes"
 
@@ -64,6 +68,7 @@ class Settings:
         check_integer("rows", self.rows, 32)
         check_integer("n_repeats", self.n_repeats, 1)
         check_integer("lime_rows", self.lime_rows, 32)
+        check_integer("lime_samples", self.lime_samples, 2)
         check_integer("seed", self.seed, 0)
         if self.lime_rows > self.rows:
             raise UserError(f"`lime_rows` must be at most `rows`, here {self.rows}; got {self.lime_rows}.")
@@ -112,8 +117,8 @@ class Lab:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything that images and target models depend on."""
-        return {**asdict(self.settings), "fingerprint": self.generator.fingerprint, "net": self.net.fingerprint}
+        """What results on generated images depend on."""
+        return {**self.rows_only(), "generator": self.generator.fingerprint}
 
     def rows_only(self) -> dict[str, Any]:
         """What the results on real images depend on."""
@@ -128,7 +133,8 @@ class Lab:
 
     def outputs(self) -> tuple[ConceptOutputs, ConceptOutputs]:
         """What the target's concept net and the independent checker say about every image."""
-        found = self.stages.run("images", self.identity, self._render)
+        key = {**self.identity, "models": None, "checker": self.checker.fingerprint}
+        found = self.stages.run("images", key, self._render)
         return ConceptOutputs(found["real"], found["images"]), ConceptOutputs(found["seen_real"], found["seen"])
 
     def _render(self) -> Arrays:
@@ -143,7 +149,7 @@ class Lab:
 
     def gallery(self) -> NDArray[np.uint8]:
         """Generated images of a few rows without (0) and with (1) each concept: (rows, D, 2, H, W, 3)."""
-        return self.stages.run("gallery", self.identity, self._gallery)["pictures"]
+        return self.stages.run("gallery", {**self.identity, "models": None}, self._gallery)["pictures"]
 
     def _gallery(self) -> Arrays:
         keys = plan_keys(self.plan, self.generator)

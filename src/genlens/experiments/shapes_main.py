@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from genlens.checks import effective_generation, independent_permutation
 from genlens.experiments import shapes_baselines as baselines
 from genlens.experiments.evaluation import Evaluation, evaluate
-from genlens.experiments.shapes_lab import Lab
+from genlens.experiments.shapes_lab import N_TUNING_LIME_ROWS, N_TUNING_ROWS, Lab
 from genlens.experiments.shapes_models import ConceptOutputs, depict_exact, depict_sampled, oracles
 from genlens.experiments.stages import Arrays
 from genlens.importance.result import CheckResult
@@ -22,8 +22,6 @@ Floats = NDArray[np.float64]
 DEPICT, SAMPLED, RELIANCE = "DEPICT", "DEPICT, sampled", "DEPICT, score reliance"
 ABLATION, LIME = "mask ablation", "LIME"
 GRADCAM, GRADCAM_BEFORE = "Grad-CAM", "Grad-CAM before the sigmoid"
-
-LIME_SAMPLES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +59,8 @@ def run_main(lab: Lab) -> Findings:
     targets, keep = lab.targets, lab.stages.run
     truth = keep("oracles", lab.rows_only(), lambda: oracles(targets, own.real, lab.presence))
     exact = keep("depict", lab.identity, lambda: depict_exact(targets, own.images, lab.plan))
-    sampled = keep("sampled", lab.identity, lambda: depict_sampled(
+    sampling = {**lab.identity, "n_repeats": lab.settings.n_repeats}
+    sampled = keep("sampled", sampling, lambda: depict_sampled(
         targets, own.images, lab.plan, lab.settings.n_repeats, lab.settings.seed
     ))  # fmt: skip
     ablation = keep("ablation", lab.rows_only(), lambda: baselines.mask_ablation(targets, lab.net, lab.table))
@@ -81,16 +80,18 @@ def run_main(lab: Lab) -> Findings:
 def _maps(lab: Lab) -> tuple[dict[str, Arrays], dict[str, tuple[str, float]]]:
     """Tune and run LIME and Grad-CAM."""
     targets, keep, net = lab.targets, lab.stages.run, lab.net
-    tuning = {"seed": lab.settings.seed, "net": net.fingerprint, "samples": LIME_SAMPLES}
+    n_samples, seed = lab.settings.lime_samples, lab.settings.seed
+    tuning: dict[str, Any] = {"seed": seed, "net": net.fingerprint, "rows": N_TUNING_ROWS}
     models, rows = lab.tuning()
+    few, some = rows.take(np.arange(N_TUNING_LIME_ROWS)), lab.table.take(np.arange(lab.settings.lime_rows))
     found: dict[str, Arrays] = {}
     choices: dict[str, tuple[str, float]] = {}
-    tuned = keep("tune-lime", tuning, lambda: baselines.tune_lime(models, net, rows, LIME_SAMPLES))
+    samples = {"rows": N_TUNING_LIME_ROWS, "samples": n_samples}
+    tuned = keep("tune-lime", {**tuning, **samples}, lambda: baselines.tune_lime(models, net, few, n_samples))
     choice = baselines.best_lime(tuned)
     choices[LIME] = (", ".join(choice), float(np.nanmax(tuned["r"])))
-    some = lab.table.take(np.arange(lab.settings.lime_rows))
-    key: dict[str, Any] = {**lab.rows_only(), "lime_rows": lab.settings.lime_rows, "choice": choice}
-    found[LIME] = keep("lime", key, lambda: baselines.lime(targets, net, some, choice, LIME_SAMPLES))
+    key = {**lab.rows_only(), "lime_rows": some.n_rows, "choice": choice, "samples": n_samples}
+    found[LIME] = keep("lime", key, lambda: baselines.lime(targets, net, some, choice, n_samples))
     for name, before in ((GRADCAM, False), (GRADCAM_BEFORE, True)):
         found[name], choices[name] = _gradcam(lab, name, before, tuning)
     return found, choices

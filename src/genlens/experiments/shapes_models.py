@@ -1,4 +1,4 @@
-"""The paper's synthetic setting (arXiv 2407.14509, section 4.1): data, target models, and DEPICT on all of them at once.
+"""The paper's synthetic setting (arXiv 2407.14509, section 4.1): data, target models, DEPICT on all of them.
 
 All target models are linear heads on one concept net, so its outputs on each image are computed once and the heads are
 a matrix product.

@@ -54,7 +54,7 @@ def quality_section(lab: Lab, folder: Path, load_steps: Callable[[int], Generato
         found[f"shipped, {steps} step{'s' * (steps > 1)}"] = lab.stages.run(
             f"quality-steps-{steps}",
             key,
-            lambda steps=steps: _stepped(lab, make(steps)),  # type: ignore[misc]
+            lambda steps=steps, make=make: _stepped(lab, make(steps)),  # type: ignore[misc]
         )
     path = folder / "quality.png"
     ignored = [(harm.get("ignore_flips", 0.0), found[name]) for name, harm in HARMS if set(harm) <= {"ignore_flips"}]

@@ -35,7 +35,7 @@ def latents_to_decode(model: PixArtTransformer2DModel, batch: Batch, rng: torch.
 
 
 def train_decoder(encoders: Encoders, model: PixArtTransformer2DModel, out: Path, seconds: float,
-                  batch: int = 64, rate: float = 1.5e-3, presence_share: float = 0.4) -> None:  # fmt: skip
+                  batch: int = 64, rate: float = 4e-4, presence_share: float = 0.4) -> None:  # fmt: skip
     """Tune the decoder for `seconds` with encoder, words and denoiser frozen; saves the autoencoder to `out`."""
     vae: Any = encoders.vae
     decoder = vae.decoder.requires_grad_(True).to(memory_format=torch.channels_last)
