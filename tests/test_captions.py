@@ -44,9 +44,7 @@ def test_captions_of_the_paper() -> None:
     counts = tuple(Concept(name, "count", np.array(v)) for name, v in {"person": [2, 0], "couch": [1, 0]}.items())
     assert reference_captions(ConceptTable(("a", "b"), counts)) == ("2 person, 1 couch", "")
     binary = tuple(Concept(name, "binary", np.array(v)) for name, v in {"Age": [1, 0], "BMI": [0, 1]}.items())
-    table = ConceptTable(
-        ("a", "b"), binary, context=("no effusion", ""), caption_template=FieldsTemplate()
-    )
+    table = ConceptTable(("a", "b"), binary, context=("no effusion", ""), caption_template=FieldsTemplate())
     assert reference_captions(table) == ("Age: 1, BMI: 0, Findings: no effusion", "Age: 0, BMI: 1")
     slots = objects("red circle (12, 40) 9", "red circle (3, 4) 6")
     shapes = (Concept("red circle", "binary", np.array([1, 0]), slots),)

@@ -95,9 +95,7 @@ class _Images:
         return self.numbers.setdefault((text, seed), len(self.numbers))
 
 
-def make_plan(
-    table: ConceptTable, seed: int, *, n_draws: int = 1, n_donors: int = 2, noise: Noise = "common"
-) -> Plan:
+def make_plan(table: ConceptTable, seed: int, *, n_draws: int = 1, n_donors: int = 2, noise: Noise = "common") -> Plan:
     """List the distinct images that every permutation of every concept needs.
 
     Args:

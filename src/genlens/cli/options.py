@@ -60,8 +60,9 @@ Texts = Annotated[
 ]
 Caption = Annotated[
     str | None,
-    typer.Option(help="Caption template: list, fields, or a list with its own item, 'list:1 {name}'.",
-                 rich_help_panel=DATA),
+    typer.Option(
+        help="Caption template: list, fields, or a list with its own item, 'list:1 {name}'.", rich_help_panel=DATA
+    ),
 ]
 Context = Annotated[
     str | None, typer.Option(help="Column with text that every caption of the row contains.", rich_help_panel=DATA)
@@ -80,13 +81,12 @@ MaxRows = Annotated[
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 
 Repeats = Annotated[int, typer.Option("--n-repeats", min=1, help="Permutations per concept.", rich_help_panel=PLAN)]
-Draws = Annotated[
-    int, typer.Option("--n-draws", min=1, help="Noise seeds per row and state.", rich_help_panel=PLAN)
-]
+Draws = Annotated[int, typer.Option("--n-draws", min=1, help="Noise seeds per row and state.", rich_help_panel=PLAN)]
 Donors = Annotated[
     int,
-    typer.Option("--n-donors", min=1, help="Values of other rows tried per row (valued concepts).",
-                 rich_help_panel=PLAN),
+    typer.Option(
+        "--n-donors", min=1, help="Values of other rows tried per row (valued concepts).", rich_help_panel=PLAN
+    ),
 ]
 NoiseOption = Annotated[
     Noise, typer.Option("--noise", help="common: a row keeps its seed in all states.", rich_help_panel=PLAN)

@@ -120,7 +120,7 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
         except json.JSONDecodeError as error:
             raise UserError(f"{path}, line {number} isn't JSON: {error.msg} (column {error.colno}).") from error
         if not isinstance(row, dict):
-            raise UserError(f"{path}, line {number} must be an object such as {{\"file_name\": …}}; got {line[:40]!r}.")
+            raise UserError(f'{path}, line {number} must be an object such as {{"file_name": …}}; got {line[:40]!r}.')
         rows.append(row)
     return pd.DataFrame(rows, dtype=object)
 

@@ -31,8 +31,8 @@ RADII = (6, 9)
 SIDES = (10, 18)
 """Smallest and largest side of a rectangle, in pixels."""
 DEFAULT_WEIGHTS = (0.48, 0.93, 0.13, 0.63, 0.33, 0.77)
-"""Weights of the task that `write_imagefolder` labels and of the demo's target model, in concept order: at least .14 apart,
-and no two sets of shapes have the same sum, so "score above the median" splits rows without ties between sets."""
+"""Weights of the task that `write_imagefolder` labels and of the demo's target model, in concept order: at least .14
+apart, and no two sets of shapes have the same sum, so "score above the median" splits rows without ties."""
 GAP = 1
 """Free pixels between the bounding boxes of two slots of a row."""
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genlens.baselines.ablation import ablate
-from genlens.baselines.gradcam import rank_by_gradcam
+from genlens.baselines.gradcam import GradCam, rank_by_gradcam
 from genlens.baselines.iou import rank_maps, read_masks
 from genlens.baselines.lime import LimeSettings, lime_maps, rank_by_lime
 from genlens.baselines.targets import group_targets, score_images
@@ -40,11 +40,13 @@ def pooled_r(importance: Floats, weights: Floats) -> float:
 
 def tune_gradcam(targets: Targets, net: ConceptNet, table: ConceptTable, pre_sigmoid: bool) -> dict[str, Floats]:
     """Pooled r with the weights of every threshold in `THRESHOLDS`, (T,)."""
-    heads = targets.heads(net)
-    found = [
-        rank_by_gradcam(heads, table, threshold=threshold, pre_sigmoid=pre_sigmoid).importance
-        for threshold in THRESHOLDS
-    ]
+    (group,) = group_targets(targets.heads(net), pre_sigmoid=pre_sigmoid)
+    explainer, maps = GradCam(group), []
+    for row, path in enumerate(table.image_paths or ()):
+        image = load_image(path)
+        masks = explainer.masks(read_masks(table, row, image.shape[:2]))
+        maps.append((explainer.maps(explainer.inputs([image]))[0], masks))
+    found = [rank_maps("Grad-CAM", table, maps, threshold, {}).importance for threshold in THRESHOLDS]
     return {"r": np.array([pooled_r(importance, targets.weights) for importance in found])}
 
 

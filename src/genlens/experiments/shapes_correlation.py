@@ -90,7 +90,7 @@ def measure_correlation(lab: Lab, correlation: float) -> Arrays:
         "given": _conditional(targets, c_hat, plan, presence, lab.settings.seed),
         "together": _together(targets, c_hat, both, plan, presence),
         "pair_weight": (pair @ targets.weights[:, PAIR].T).std(axis=0),
-        "correlation": np.corrcoef(presence[:, PAIR].T)[0, 1],
+        "correlation": np.asarray(np.corrcoef(presence[:, PAIR].T))[0, 1],
     }
 
 

@@ -58,7 +58,7 @@ class Stages:
 def _read(path: Path) -> Arrays | None:
     """Arrays of a stage's file; None where there is none, or one that can't be read and so is made again."""
     try:
-        with np.load(path) as file:
+        with np.load(io.BytesIO(path.read_bytes())) as file:
             found = {field: file[field] for field in file.files}
     except (FileNotFoundError, zipfile.BadZipFile, ValueError, EOFError, KeyError):
         return None

@@ -1,7 +1,8 @@
 """Stage 3 of the shapes generator: a PixArt transformer that predicts the clean latents from noise and bound words.
 
-Half of the times are pure noise, because captions with positions fix the picture and so do presence-only captions with
-their coupled noise (`genlens.training.shapes_layout`): one step must be right.
+Most of the times are pure noise, because captions with positions fix the picture and so do presence-only captions with
+their coupled noise (`genlens.training.shapes_layout`): one step must be right. Finding the layout in the noise starts
+with a louder layout: without it the denoiser sat on a blurred ring for 680 steps, with it the layout was there in 300.
 """
 
 from __future__ import annotations
@@ -31,15 +32,24 @@ LOG_FIELDS = ("seconds", "step", "samples", "rate", "loss", "held_out_segments",
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the denoiser is trained; times in seconds, shares in [0, 1]."""
+    """How the denoiser is trained; times in seconds, shares in [0, 1].
+
+    Attributes:
+        seconds: wall-clock time; the rate falls to zero over the last `decay_share` of it.
+        presence_share: share of rows with presence-only captions.
+        pure_noise_share: share of times at pure noise; the others are uniform.
+        boost: loudest layout in presence-only noise; falls to 1 over the first `boost_share` of the time.
+        ema: how much of the averaged weights a step keeps.
+        pool: rows kept ready; reuse: how often each is used, with other noise.
+    """
 
     seconds: float = 4800.0
     batch: int = 128
     rate: float = 2e-3
-    muon: bool = False
+    muon: bool = True
     decay_share: float = 0.3
-    presence_share: float = 0.35
-    pure_noise_share: float = 0.5
+    presence_share: float = 0.6
+    pure_noise_share: float = 0.6
     boost: float = 4.0
     boost_share: float = 0.5
     ema: float = 0.9985
@@ -93,9 +103,7 @@ def new_optimizers(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimiz
         torch.optim.AdamW(rest, lr=recipe.rate, weight_decay=0.0, betas=(0.9, 0.99))
     ]
     if matrices:
-        optimizers.append(
-            torch.optim.Muon(matrices, lr=recipe.rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
-        )
+        optimizers.append(torch.optim.Muon(matrices, lr=recipe.rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
     return optimizers
 
 
@@ -172,7 +180,8 @@ class Trainer:
         times = torch.randint(0, LAST_TIME, (n,), generator=rng)
         times[torch.rand(n, generator=rng) < self.recipe.pure_noise_share] = LAST_TIME
         factor = rate_factor(self.seconds / self.recipe.seconds, self.recipe.decay_share)
-        boost = 1 + (self.recipe.boost - 1) * max(0.0, 1 - self.seconds / self.recipe.seconds / self.recipe.boost_share)
+        loud = max(0.0, 1 - self.seconds / self.recipe.seconds / self.recipe.boost_share)
+        boost = 1 + (self.recipe.boost - 1) * loud
         with torch.autocast("cpu", torch.bfloat16):
             guess = denoise(self.model, batch, batch.noise(rng, boost), times, self.alphas)
         loss = (guess - batch.latents).square().mean()

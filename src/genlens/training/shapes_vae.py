@@ -50,7 +50,7 @@ def warmup_cosine(progress: float, warmup: float = 0.03) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
 
 
-def vae_loss(vae: AutoencoderTiny, images: Tensor, noise: float = 0.15) -> tuple[Tensor, Tensor]:
+def vae_loss(vae: AutoencoderTiny, images: Tensor, noise: float = 0.1) -> tuple[Tensor, Tensor]:
     """Reconstruction (squared and absolute error) and the penalty that standardises latents, both scalars."""
     latents = vae.encode(images).latents.float()
     spread, centre = torch.var_mean(latents, dim=(0, 2, 3))
