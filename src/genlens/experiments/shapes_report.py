@@ -114,7 +114,7 @@ def _baselines(lab: Lab, found: Findings) -> Section:
             f"the probabilities that the heads weigh, and at {_text(before)} where it may differentiate before the "
             "concepts' sigmoids, as its authors do with class scores (published .08).",
             f"Against the weights LIME stands {'above' if lime.value > drop.value else 'below'} DEPICT's AUROC drop "
-            f"({drop.value:.3f}), which its ceiling bounds; DEPICT's score reliance has {relies.value:.3f}. Against the "
+            f"({drop.value:.3f}), which its ceiling bounds; score reliance has {relies.value:.3f}. Against the "
             f"bottleneck oracle LIME reaches {bottleneck.value:.3f}.",
         ),
         (
