@@ -102,8 +102,8 @@ def reproduce_shapes(
             sections.append(correlation_section(lab, folder))
         else:
             sections.append(quality_section(lab, folder, load_steps))
-    sections.append(_cost(lab, command))
-    return _write(lab, sections)
+        result = _write(lab, [*sections, _cost(lab, command)])  # after each part, so that a stop leaves a report
+    return result
 
 
 def _write(lab: Lab, sections: Sequence[Section]) -> Reproduction:

@@ -138,7 +138,7 @@ def _sentences(found: Mapping[str, Arrays]) -> tuple[str, ...]:
         f"{float(worst['r']):.3f}); independent permutation says “{worst['independent']}”."
     )
     second = (
-        f"A leak of one concept into another in 60% of the rows costs r = {float(leak['r']):.3f} (independent "
+        f"A leak of one concept into another in 60% of the rows leaves r = {float(leak['r']):.3f} (independent "
         f"permutation: {leak['independent']}), a blur of 4.5 pixels r = {float(blur['r']):.3f} (effective generation: "
         f"{blur['effective']})."
     )
