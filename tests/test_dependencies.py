@@ -26,6 +26,8 @@ ORDER = (
     {"baselines", "oracles"},
     {"reports"},
     {"training"},
+    {"audit"},
+    {"analyses"},
     {"demo", "depict", "experiments"},
     {"cli"},
     {"__main__"},

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genlens.analyses import analyse
+from genlens.audit import Audit
 from genlens.captions import plain, reference_captions
 from genlens.checks import CheckResult, effective_generation, independent_permutation, reproducible_generation
 from genlens.classifiers.protocol import Classifier, target_score
@@ -26,7 +28,6 @@ from genlens.errors import UserError
 from genlens.generators.protocol import Generator
 from genlens.importance.compute import importance_from_scores
 from genlens.importance.result import ImportanceResult, Picture
-from genlens.importance.states import StateScores
 from genlens.metrics import Scoring, binarise_labels, get_scoring
 from genlens.plan import ConceptStates, Noise, Plan, make_plan
 from genlens.progress import Progress
@@ -104,12 +105,15 @@ def permutation_importance(
             engine = Engine(folder, batch_size=batch_size, progress=progress)
             target = _score_target(engine, table, plan, generator, classifier, concept_classifier, target_class)
             y = _labels(table, target, target_class if target.outputs.ndim == 1 else None, label_from_classifier)
-            checks = _checks(engine, table, plan, generator, target, y, scoring, confidence)
+            again = _rendered_twice(folder, plan, generator)
             gallery = _gallery(folder, table, plan, generator, target.shown, seed)
+    audit = Audit(
+        table, plan, y, scoring, target.outputs, target.real, target.concepts, target.real_concepts, confidence, seed
+    )
     return importance_from_scores(
         y,
-        target.outputs[plan.reference],
-        [StateScores.from_states(states, target.outputs) for states in plan.states],
+        audit.reference,
+        audit.states,
         scoring,
         n_repeats,
         seed,
@@ -119,7 +123,8 @@ def permutation_importance(
         target_class=target_class,
         n_images=plan.n_images,
         n_naive=plan.n_naive(n_repeats),
-        checks=tuple(checks),
+        checks=(*_checks(audit), reproducible_generation(*again)),
+        analyses=analyse(audit),
         gallery=tuple(gallery),
         settings=chosen | {"data": table.source, "label": table.label_name, "versions": versions(), **(settings or {})},
     )
@@ -254,34 +259,25 @@ def _run_folder(store: str | Path | None) -> Iterator[RunFolder]:
         yield RunFolder(folder)
 
 
-def _checks(
-    engine: Engine,
-    table: ConceptTable,
-    plan: Plan,
-    generator: Generator,
-    target: _Scores,
-    y: NDArray[Any],
-    scoring: Scoring,
-    confidence: float,
-) -> list[CheckResult]:
-    presence, names, clusters = table.presence(), table.names, table.clusters
-    seen = None if target.concepts is None else target.concepts[plan.reference]  # (N, R, D)
+def _checks(audit: Audit) -> tuple[CheckResult, CheckResult]:
+    """Effective generation and independent permutation."""
+    presence, names, clusters = audit.table.presence(), audit.table.names, audit.table.clusters
+    seen, states = audit.reference_concepts, audit.concept_states
     effective = effective_generation(
-        y, target.real, target.outputs[plan.reference], presence, target.real_concepts, seen, names,
-        scoring=scoring, clusters=clusters, confidence=confidence,
+        audit.y, audit.real, audit.reference, presence, audit.real_concepts, seen, names,
+        scoring=audit.scoring, clusters=clusters, confidence=audit.confidence,
     )  # fmt: skip
-    if target.concepts is None or seen is None:
+    if seen is None or states is None:
         independent = CheckResult(
             "independent-permutation", "Independent permutation", "not applicable", None, None,
             "Not checked: there is no independent concept classifier.",
             "Give a concept classifier that was trained apart from the target model.",
         )  # fmt: skip
     else:
-        states = [StateScores.from_states(states, target.concepts) for states in plan.states]
         independent = independent_permutation(
-            presence, seen, states, names, h_real=target.real_concepts, clusters=clusters, confidence=confidence
+            presence, seen, states, names, h_real=audit.real_concepts, clusters=clusters, confidence=audit.confidence
         )
-    return [effective, independent, reproducible_generation(*_rendered_twice(engine.folder, plan, generator))]
+    return effective, independent
 
 
 def _rendered_twice(

@@ -16,8 +16,9 @@ order of rows or concepts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -68,12 +69,14 @@ class Plan:
         seeds: int64 (M,).
         reference: int64 (N, R), number of the image of row i with its own values at draw r.
         states: one entry a concept.
+        extras: states that further analyses need (groups, a placebo, ...), by the analysis's name.
     """
 
     captions: tuple[str, ...]
     seeds: NDArray[np.int64]
     reference: NDArray[np.int64]
     states: tuple[ConceptStates, ...]
+    extras: Mapping[str, tuple[ConceptStates, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def n_images(self) -> int:
@@ -85,17 +88,84 @@ class Plan:
         return int(self.reference.size) * (1 + len(self.states) * n_repeats)
 
 
-class _Images:
-    """Numbers the distinct pairs of caption and seed in the order they come up."""
+class PlanBuilder:
+    """Collects the distinct images of a plan; what asks for an image that is there already gets its number.
 
-    def __init__(self) -> None:
-        self.numbers: dict[tuple[str, int], int] = {}
+    Attributes:
+        table: the rows.
+        seed: the run's seed.
+        n_draws: noise draws R of each image.
+        n_donors: donors a row, at most.
+        noise: whether a row keeps its noise in all states.
+        texts: N reference captions.
+    """
 
-    def number(self, text: str, seed: int) -> int:
-        return self.numbers.setdefault((text, seed), len(self.numbers))
+    def __init__(self, table: ConceptTable, seed: int, n_draws: int = 1, n_donors: int = 2, noise: Noise = "common"):
+        self.table, self.seed, self.n_draws, self.n_donors, self.noise = table, seed, n_draws, n_donors, noise
+        self.texts = reference_captions(table)
+        self._seeds = [[row_seed(seed, row_id, draw) for draw in range(n_draws)] for row_id in table.row_ids]
+        self._numbers: dict[tuple[str, int], int] = {}
+
+    def images(self, row: int, text: str, state: str | None = None) -> list[int]:
+        """Numbers of the R images of a caption in a row.
+
+        Args:
+            row: its noise is used.
+            text: the caption.
+            state: what the caption shows, such as "cat=1"; with fresh noise each state has noise of its own. None: the
+                row as it is.
+        """
+        if state is None or self.noise == "common":
+            seeds = self._seeds[row]
+        else:
+            seeds = [row_seed(self.seed, self.table.row_ids[row], draw, state) for draw in range(self.n_draws)]
+        return [self._numbers.setdefault((text, noise_seed), len(self._numbers)) for noise_seed in seeds]
+
+    def index(self, names: Sequence[str], values: NDArray[Any]) -> NDArray[np.int64]:
+        """Number the images of rows in the states of some concepts, all else in their captions as it is.
+
+        Args:
+            names: K concepts that change together.
+            values: (N, S, K) their values in each state slot of each row.
+
+        Returns:
+            (N, S, R) image numbers.
+        """
+        n_rows, n_slots, _ = values.shape
+        own = [self.table.concept(name).values for name in names]
+        index = np.empty((n_rows, n_slots, self.n_draws), dtype=np.int64)
+        for row, slot in np.ndindex(n_rows, n_slots):
+            state = dict(zip(names, values[row, slot], strict=True))
+            same = all(value == column[row] for value, column in zip(state.values(), own, strict=True))
+            text = self.texts[row] if same else caption(self.table, row, state)
+            label = ", ".join(f"{name}={plain(value)}" for name, value in state.items())
+            index[row, slot] = self.images(row, text, label)
+        return index
+
+    def finish(
+        self,
+        reference: NDArray[np.int64],
+        states: Sequence[ConceptStates],
+        extras: Mapping[str, tuple[ConceptStates, ...]],
+    ) -> Plan:
+        """The plan of all images asked for so far."""
+        captions, seeds = zip(*self._numbers, strict=True)
+        return Plan(captions, np.array(seeds, np.int64), reference, tuple(states), MappingProxyType(dict(extras)))
 
 
-def make_plan(table: ConceptTable, seed: int, *, n_draws: int = 1, n_donors: int = 2, noise: Noise = "common") -> Plan:
+Extra = Callable[[PlanBuilder], tuple[ConceptStates, ...]]
+"""Asks for the further images of an analysis."""
+
+
+def make_plan(
+    table: ConceptTable,
+    seed: int,
+    *,
+    n_draws: int = 1,
+    n_donors: int = 2,
+    noise: Noise = "common",
+    extras: Mapping[str, Extra] | None = None,
+) -> Plan:
     """List the distinct images that every permutation of every concept needs.
 
     Args:
@@ -105,6 +175,7 @@ def make_plan(table: ConceptTable, seed: int, *, n_draws: int = 1, n_donors: int
         n_donors: donors a row, >= 1, for segments, numbers and counts of many values.
         noise: "common": a row keeps its noise in all states. "fresh": every state has its own, as in the published
             protocol; noisier, and N(1 + 2D) images.
+        extras: further images, by the name under which `Plan.extras` holds their states.
 
     Raises:
         UserError: a number is out of range or `noise` is unknown.
@@ -114,26 +185,17 @@ def make_plan(table: ConceptTable, seed: int, *, n_draws: int = 1, n_donors: int
     check_integer("n_donors", n_donors, 1)
     if noise not in ("common", "fresh"):
         raise UserError(f"`noise` must be 'common' or 'fresh'; got {noise!r}.")
-    images = _Images()
-    texts = reference_captions(table)
-    seeds = [[row_seed(seed, row_id, draw) for draw in range(n_draws)] for row_id in table.row_ids]
-    reference = [[images.number(texts[row], noise_seed) for noise_seed in seeds[row]] for row in range(table.n_rows)]
-    states = []
-    for concept in table.concepts:
-        values, stratum, own, strata = _states(concept, table.row_ids, seed, n_donors)
-        index = np.empty((*values.shape, n_draws), dtype=np.int64)  # (N, S, R)
-        for row, slot in np.ndindex(values.shape):
-            value = values[row, slot]
-            text = texts[row] if value == concept.values[row] else caption(table, row, {concept.name: value})
-            state = f"{concept.name}={plain(value)}"
-            for draw in range(n_draws):
-                common = noise == "common"
-                noise_seed = seeds[row][draw] if common else row_seed(seed, table.row_ids[row], draw, state)
-                index[row, slot, draw] = images.number(text, noise_seed)
-        counts = np.bincount(own, minlength=len(strata))
-        states.append(ConceptStates(concept.name, index, stratum, counts, own, strata, values))
-    captions, all_seeds = zip(*images.numbers, strict=True)
-    return Plan(tuple(captions), np.array(all_seeds, np.int64), np.array(reference, np.int64), tuple(states))
+    builder = PlanBuilder(table, seed, n_draws, n_donors, noise)
+    reference = [builder.images(row, builder.texts[row]) for row in range(table.n_rows)]
+    states = [_concept_states(builder, concept) for concept in table.concepts]
+    more = {name: extra(builder) for name, extra in (extras or {}).items()}
+    return builder.finish(np.array(reference, np.int64), states, more)
+
+
+def _concept_states(builder: PlanBuilder, concept: Concept) -> ConceptStates:
+    values, stratum, own, strata = _states(concept, builder.table.row_ids, builder.seed, builder.n_donors)
+    index = builder.index([concept.name], values[:, :, None])
+    return ConceptStates(concept.name, index, stratum, np.bincount(own, minlength=len(strata)), own, strata, values)
 
 
 _Slots = tuple[NDArray[Any], NDArray[np.int64], NDArray[np.int64], tuple[str, ...]]

@@ -20,7 +20,10 @@ from genlens.score_cache import ScoreCache
 from genlens.store import ImageStore
 
 SETTINGS_FILE = "run.json"
-RESULT_FILES = ("result.json", "checks.json", "ranking.csv", "repeats.parquet", "report.html", SETTINGS_FILE)
+RESULT_FILES = (
+    "result.json", "checks.json", "analyses.json", "ranking.csv", "report.html",
+    "repeats.parquet", "effects.parquet", "gallery.parquet", SETTINGS_FILE,
+)  # fmt: skip
 _LOCK_FILE = "lock"
 _PACKAGES = ("genlens", "numpy", "torch", "diffusers", "transformers", "scikit-learn", "pyarrow")
 

@@ -11,12 +11,18 @@ import pytest
 
 from genlens.errors import RunFolderError
 from genlens.importance.compute import importance_from_scores
-from genlens.importance.result import RANKING_COLUMNS, CheckResult, ImportanceResult, Picture
+from genlens.importance.result import RANKING_COLUMNS, Analysis, CheckResult, ImportanceResult, Picture
 
 CHECK = CheckResult(
     "independent-permutation", "Independent permutation", "failed", 0.2, 0.05, "It moves.", "Group them.",
     table=[{"concept": "c0", "own_change": -0.2, "flips_shown": None}],
     matrix=[[-0.2, 0.0], [float("nan"), 0.01]],
+    labels=["c0", "c1"],
+)  # fmt: skip
+ANALYSIS = Analysis(
+    "variance", "Variance", "Most of it comes from rows.", "Add rows.",
+    table=[{"concept": "c0", "share": 0.9, "share_low": 0.8, "share_high": None}],
+    matrix=[[float("nan"), 0.5], [0.5, 1.0]],
     labels=["c0", "c1"],
 )  # fmt: skip
 PICTURE = Picture("c1", "row 7.png", "on", "1 dog, 2 ünïcode", 1.25, b"\x89PNG\x00\xff")
@@ -31,7 +37,7 @@ def result(make_world):
     )  # fmt: skip
     effects = found.effects.copy()
     effects[0] = np.nan
-    return dataclasses.replace(found, checks=(CHECK,), gallery=(PICTURE,), effects=effects)
+    return dataclasses.replace(found, checks=(CHECK,), analyses=(ANALYSIS,), gallery=(PICTURE,), effects=effects)
 
 
 def test_ranking_has_the_agreed_columns_in_order_of_importance(result):
@@ -56,7 +62,7 @@ def test_results_are_frozen(result):
 def assert_same(one, other):
     if isinstance(one, np.ndarray):
         np.testing.assert_array_equal(one, other)
-    elif isinstance(one, CheckResult):
+    elif isinstance(one, CheckResult | Analysis):
         assert dataclasses.replace(one, matrix=None) == dataclasses.replace(other, matrix=None)
         np.testing.assert_array_equal(np.array(one.matrix), np.array(other.matrix))
     elif isinstance(one, tuple):
@@ -72,7 +78,8 @@ def test_saving_and_loading_keeps_every_field_to_the_bit(result, tmp_path):
     loaded = ImportanceResult.load(folder)
     for field in dataclasses.fields(ImportanceResult):
         assert_same(getattr(result, field.name), getattr(loaded, field.name))
-    names = {"ranking.csv", "result.json", "checks.json", "repeats.parquet", "effects.parquet", "gallery.parquet"}
+    names = {"ranking.csv", "result.json", "checks.json", "analyses.json"}
+    names |= {"repeats.parquet", "effects.parquet", "gallery.parquet"}
     assert {path.name for path in folder.iterdir()} == names
     pd.testing.assert_frame_equal(pd.read_csv(folder / "ranking.csv"), result.ranking(), check_dtype=False)
     assert json.loads((folder / "checks.json").read_text())[0]["matrix"][1][0] is None
@@ -102,7 +109,7 @@ def test_a_folder_without_a_result_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["result.json", "checks.json", "repeats.parquet", "effects.parquet", "gallery.parquet"]
+    "name", ["result.json", "checks.json", "analyses.json", "repeats.parquet", "effects.parquet", "gallery.parquet"]
 )
 def test_a_damaged_file_is_one_clear_line(name, result, tmp_path):
     result.save(tmp_path)

@@ -97,6 +97,29 @@ class CheckResult:
     labels: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Analysis:
+    """What else a run's scores say, in a form that reports can show: a sentence, advice, a table, a matrix.
+
+    Args:
+        code: short name, such as "variance" or "adjusted".
+        title: what was looked at, in words.
+        message: one line with figures.
+        advice: what to do about it; empty when nothing needs doing.
+        table: records for the report; ``x_low`` and ``x_high`` are the interval of ``x``.
+        matrix: figures between concepts, or None.
+        labels: names of the matrix's rows and columns.
+    """
+
+    code: str
+    title: str
+    message: str
+    advice: str = ""
+    table: list[dict[str, Any]] = field(default_factory=list)
+    matrix: list[list[float]] | None = None
+    labels: list[str] = field(default_factory=list)
+
+
 @dataclass(frozen=True, eq=False)
 class ImportanceResult:
     """Importance of D concepts over N rows, in the table's order of concepts; `ranking()` sorts it.
@@ -129,6 +152,7 @@ class ImportanceResult:
         n_naive: images that permuting captions one by one would have taken.
         settings: everything else needed to repeat the run (JSON types).
         checks: verdicts on the method's assumptions.
+        analyses: what else the scores say.
         gallery: pictures for the report.
     """
 
@@ -159,6 +183,7 @@ class ImportanceResult:
     n_naive: int = 0
     settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     checks: tuple[CheckResult, ...] = ()
+    analyses: tuple[Analysis, ...] = ()
     gallery: tuple[Picture, ...] = ()
 
     @property
@@ -208,7 +233,7 @@ class ImportanceResult:
         return written
 
     def save(self, folder: str | Path) -> Path:
-        """Write ranking.csv, result.json, checks.json and Parquet files; each is written aside and renamed.
+        """Write ranking.csv, result.json, checks.json, analyses.json and Parquet files; each is written aside and renamed.
 
         Args:
             folder: made when missing.
@@ -222,6 +247,7 @@ class ImportanceResult:
         _replace(folder / "effects.parquet", lambda path: self._effects_frame().to_parquet(path, index=False))
         _replace(folder / "gallery.parquet", lambda path: self._gallery_frame().to_parquet(path, index=False))
         _write_json(folder / "checks.json", [asdict(check) for check in self.checks])
+        _write_json(folder / "analyses.json", [asdict(analysis) for analysis in self.analyses])
         _replace(folder / "ranking.csv", lambda path: self.ranking().to_csv(path, index=False))
         _write_json(folder / "result.json", self._document())
         return folder
@@ -269,6 +295,7 @@ def _read(folder: Path) -> ImportanceResult:
 
     document = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     checks = json.loads((folder / "checks.json").read_text(encoding="utf-8"))
+    analyses = json.loads((folder / "analyses.json").read_text(encoding="utf-8"))
     concepts = tuple(document["concepts"])
     repeats = pd.read_parquet(folder / "repeats.parquet")["importance"].to_numpy(dtype=np.float64)
     effects = pd.read_parquet(folder / "effects.parquet")[list(concepts)].to_numpy(dtype=np.float64)
@@ -282,6 +309,7 @@ def _read(folder: Path) -> ImportanceResult:
         reference_ci=_interval(document["reference_ci"]),
         real_ci=None if document["real_ci"] is None else _interval(document["real_ci"]),
         checks=tuple(CheckResult(**_with_nan(check)) for check in checks),
+        analyses=tuple(Analysis(**_with_nan(analysis)) for analysis in analyses),
         gallery=tuple(Picture(**{str(key): value for key, value in record.items()}) for record in gallery),
         **arrays,
         **{name: document[name] for name in _SCALARS},
@@ -298,7 +326,7 @@ def _interval(ends: list[float | None]) -> tuple[float, float]:
 
 
 def _with_nan(check: dict[str, Any]) -> dict[str, Any]:
-    """Undo the nulls of a check's matrix; elsewhere None and NaN mean the same."""
+    """Undo the nulls of the matrix of a check or an analysis; elsewhere None and NaN mean the same."""
     if check["matrix"] is not None:
         check["matrix"] = _array(check["matrix"]).tolist()
     return check

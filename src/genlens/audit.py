@@ -1,0 +1,69 @@
+"""What a run knows once its images are scored: the ground on which checks and analyses stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genlens.concepts import ConceptTable
+from genlens.importance.states import StateScores
+from genlens.metrics import Scoring
+from genlens.plan import Plan
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """The scores of a run's images, N rows with D concepts, M images.
+
+    Attributes:
+        table: the rows.
+        plan: the images.
+        y: (N,) labels that the target's score is held against.
+        scoring: the score.
+        outputs: (M,) target score of each image, or (M, C) where all classes are scored together.
+        real: the same for the N real images, or None.
+        concepts: (M, D) concept classifier's outputs, or None.
+        real_concepts: (N, D) the same for the real images, or None.
+        confidence: level of the intervals.
+        seed: the run's seed.
+    """
+
+    table: ConceptTable
+    plan: Plan
+    y: NDArray[Any]
+    scoring: Scoring
+    outputs: NDArray[np.float64]
+    real: NDArray[np.float64] | None
+    concepts: NDArray[np.float64] | None
+    real_concepts: NDArray[np.float64] | None
+    confidence: float
+    seed: int
+
+    @property
+    def reference(self) -> NDArray[np.float64]:
+        """(N, R) or (N, R, C): target scores of the reference images."""
+        return self.outputs[self.plan.reference]
+
+    @property
+    def states(self) -> list[StateScores]:
+        """Target scores of every concept's states, in the table's order."""
+        return [StateScores.from_states(states, self.outputs) for states in self.plan.states]
+
+    def extra(self, name: str) -> list[StateScores]:
+        """Target scores of the further states that an analysis asked for; empty if it did not."""
+        return [StateScores.from_states(states, self.outputs) for states in self.plan.extras.get(name, ())]
+
+    @property
+    def reference_concepts(self) -> NDArray[np.float64] | None:
+        """(N, R, D): the concept classifier's outputs of the reference images, or None."""
+        return None if self.concepts is None else self.concepts[self.plan.reference]
+
+    @property
+    def concept_states(self) -> list[StateScores] | None:
+        """The concept classifier's outputs of every concept's states, (N, S, R, D) each, or None."""
+        if self.concepts is None:
+            return None
+        return [StateScores.from_states(states, self.concepts) for states in self.plan.states]
