@@ -1,4 +1,4 @@
-"""Results of an experiment as a document: the same sections as Markdown and as one self-contained HTML file."""
+"""Sections of text, tables and figures as a document: the same as Markdown and as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from genlens._version import __version__
@@ -84,7 +84,7 @@ def _markdown_table(table: Table) -> str:
     return "\n".join([f"{table.title}:", "", *cells])
 
 
-def write_html(title: str, support: str, sections: Sequence[Section], path: Path) -> None:
+def write_html(title: str, support: str, sections: Sequence[Section], path: Path, *, kind: str = "experiment") -> None:
     """Write the document as one HTML file with its figures inside, without scripts and links to anything outside.
 
     Args:
@@ -92,17 +92,18 @@ def write_html(title: str, support: str, sections: Sequence[Section], path: Path
         support: the sentence below it.
         sections: its parts.
         path: the file; it appears whole or not at all.
+        kind: what the document is, beside the name in its head.
     """
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader("genlens.experiments"), PackageLoader("genlens.reports")]),
+        loader=PackageLoader("genlens.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["uri"] = _uri
-    page = environment.get_template("experiment.html.j2").render(
-        title=title, support=support, sections=sections, version=__version__
+    page = environment.get_template("document.html.j2").render(
+        title=title, support=support, sections=sections, version=__version__, kind=kind
     )
     write_atomic(path, page.encode())
 
