@@ -1,94 +1,166 @@
 """How often do 95% intervals of the importance hold the truth? `python benchmarks/coverage.py [--quick]`.
 
-A model with nine concepts (strong, weak and null, of prevalence .1, .3 and .5) and a generator with some noise: the
-score of a row's other state differs from its reference by the concept's weight plus noise. Truth is the exact
-importance over a very large population. Compared: influence function, bootstrap over rows (percentile, BCa), and what
-is usual, mean +- 1.96 standard errors over permutations.
+A model with nine concepts: strong, weak and null, of prevalence .1, .3 and .5 (`statistics_world.py`). A generator with
+noise: every image's score differs from what its caption asks for, partly by what all states of a row share, partly by
+its own; K = 1 or 3 draws. Rows are independent, or come in clusters of one to four (patients) that share half the
+variance of everything. The truth is the expected importance over very large populations.
+
+Compared: influence function, bootstrap over rows or clusters (percentile, BCa), and what is usual: mean +- 1.96
+standard errors over permutations, and quantiles of the permutations. The influence function is tried on
+`--samples` samples of each size, the others on the first `--resampled` of them. Finished scenarios are kept in `--out`.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import time
-from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
+import statistics_world
+from statistics_world import Sample
 
 from genlens.importance.bootstrap import bca_interval, bootstrap_importances, percentile_interval
 from genlens.importance.exact import expected_importance
-from genlens.importance.inference import importance_influence, interval
+from genlens.importance.inference import cluster_sums, importance_influence, interval
 from genlens.importance.sampled import sample_scores
-from genlens.importance.states import StateScores
 from genlens.metrics import get_scoring
 
 STRENGTHS = {"strong": 1.2, "weak": 0.35, "null": 0.0}
 PREVALENCES = (0.1, 0.3, 0.5)
 CELLS = [(name, share) for name in STRENGTHS for share in PREVALENCES]
-METHODS = ("influence", "percentile", "BCa", "permutations")
-CONFIDENCE = 0.95
-Sample = tuple[np.ndarray, np.ndarray, list[StateScores]]
+METHODS = ("influence", "percentile", "BCa", "mean ± 1.96 se", "quantiles")
+CONFIDENCE, N_RESAMPLES, N_REPEATS = 0.95, 300, 100
+SCORING = get_scoring("roc_auc")
 
 
-def sample(rng: np.random.Generator, n_rows: int) -> Sample:
-    """Labels (N,), reference scores (N, 1) and the states' scores of the nine concepts."""
-    weights = np.array([STRENGTHS[name] for name, _ in CELLS])
-    shares = np.array([share for _, share in CELLS])
-    present = (rng.random((n_rows, len(CELLS))) < shares).astype(np.int64)
-    score = present @ weights + rng.normal(0, 0.3, n_rows)
-    chance = 1 / (1 + np.exp(-3 * (score - shares @ weights)))
-    y = (rng.random(n_rows) < chance).astype(np.int64)
-    states = []
-    for j, weight in enumerate(weights):
-        own = present[:, j]
-        other = score + weight * (1 - 2 * own) + rng.normal(0, 0.15, n_rows)
-        scores = np.where(own[:, None] == np.arange(2), score[:, None], other[:, None])[:, :, None]  # (N, 2, 1)
-        states.append(StateScores(str(j), scores, np.arange(2), np.bincount(own, minlength=2), own))
-    return y, score[:, None], states
+def draw(rng: np.random.Generator, n_rows: int, n_draws: int = 1, clustered: bool = False) -> Sample:
+    """A sample of the population of nine concepts."""
+    weights, shares = np.array([STRENGTHS[name] for name, _ in CELLS]), np.array([share for _, share in CELLS])
+    return statistics_world.draw(rng, n_rows, weights, shares, n_draws, clustered=clustered)
 
 
-def intervals(drawn: Sample, n_resamples: int, n_repeats: int, seed: int) -> Iterator[list[tuple[float, float]]]:
-    """For each concept, the interval of every method."""
-    y, reference, states = drawn
-    scoring = get_scoring("roc_auc")
-    resamples = bootstrap_importances(y, reference, states, scoring, n_resamples, seed)
-    for state, row in zip(states, resamples, strict=True):
-        value = expected_importance(y, reference, state, scoring)
-        influence = importance_influence(y, reference, state, scoring)
-        linear = interval(value, influence, CONFIDENCE)
-        drops = scoring(y, reference[:, 0]) - sample_scores(y, state, scoring, n_repeats, seed)
-        half = 1.96 * drops.std(ddof=1) / np.sqrt(n_repeats)
-        yield [
-            (linear.low, linear.high),
-            percentile_interval(row, CONFIDENCE),
-            bca_interval(value, row, influence, CONFIDENCE),
-            (drops.mean() - half, drops.mean() + half),
-        ]
+def population_truth(n_rows: int, n_populations: int) -> np.ndarray:
+    """(D,) importances; rows of all scenarios have the same distribution, hence the same truth."""
+    rng = np.random.default_rng(0)
+    populations = (draw(rng, n_rows) for _ in range(n_populations))
+    found = [[expected_importance(p.y, p.reference, state, SCORING) for state in p.states] for p in populations]
+    truth = np.mean(found, axis=0)
+    return np.where([name == "null" for name, _ in CELLS], 0.0, truth)  # exchangeable states: exactly 0
+
+
+def by_influence(sample: Sample) -> np.ndarray:
+    """(D, 2) intervals."""
+    found = []
+    for state in sample.states:
+        value = expected_importance(sample.y, sample.reference, state, SCORING)
+        influence = importance_influence(sample.y, sample.reference, state, SCORING)
+        linear = interval(value, influence, CONFIDENCE, sample.clusters)
+        found.append((linear.low, linear.high))
+    return np.array(found)
+
+
+def by_resampling(sample: Sample, seed: int) -> np.ndarray:
+    """(D, 4, 2) intervals: percentile, BCa, mean +- 1.96 se over permutations, quantiles of permutations."""
+    resamples = bootstrap_importances(
+        sample.y, sample.reference, sample.states, SCORING, N_RESAMPLES, seed, sample.clusters
+    )
+    score = np.mean([SCORING(sample.y, scores) for scores in sample.reference.T])
+    found = []
+    for state, row in zip(sample.states, resamples, strict=True):
+        value = expected_importance(sample.y, sample.reference, state, SCORING)
+        influence = importance_influence(sample.y, sample.reference, state, SCORING)
+        drops = score - sample_scores(sample.y, state, SCORING, N_REPEATS, seed)
+        half = 1.96 * drops.std(ddof=1) / np.sqrt(N_REPEATS)
+        found.append(
+            [
+                percentile_interval(row, CONFIDENCE),
+                bca_interval(value, row, cluster_sums(influence, sample.clusters), CONFIDENCE),
+                (drops.mean() - half, drops.mean() + half),
+                percentile_interval(drops, CONFIDENCE),
+            ]
+        )
+    return np.array(found)
+
+
+def scenario(
+    n_rows: int, n_draws: int, clustered: bool, n_samples: int, n_resampled: int, truth: np.ndarray
+) -> dict[str, list[list[float]]]:
+    """Coverages (D, methods) and mean widths."""
+    found = np.full((n_samples, len(CELLS), len(METHODS), 2), np.nan)
+    for number in range(n_samples):
+        sample = draw(np.random.default_rng([n_rows, n_draws, clustered, number]), n_rows, n_draws, clustered)
+        found[number, :, 0] = by_influence(sample)
+        if number < n_resampled:
+            found[number, :, 1:] = by_resampling(sample, number)
+    held = (found[..., 0] <= truth[:, None]) & (truth[:, None] <= found[..., 1])
+    coverage = np.concatenate([held[:, :, :1].mean(axis=0), held[:n_resampled, :, 1:].mean(axis=0)], axis=1)
+    return {"coverage": coverage.tolist(), "width": np.nanmean(np.ptp(found, axis=-1), axis=0).tolist()}
+
+
+def print_scenario(title: str, found: dict[str, list[list[float]]], truth: np.ndarray) -> None:
+    """One row a concept: coverage in % and, in brackets, the mean width as a share of the influence interval's."""
+    print(f"\n{title}\n\n| concept | prevalence | truth | " + " | ".join(METHODS) + " |")
+    print("| --- " * (3 + len(METHODS)) + "|")
+    for (name, share), true, cover, wide in zip(CELLS, truth, found["coverage"], found["width"], strict=True):
+        cells = [f"{100 * c:.1f} ({w / wide[0]:.2f})" for c, w in zip(cover, wide, strict=True)]
+        print(f"| {name} | {share} | {true:.4f} | " + " | ".join(cells) + " |", flush=True)
+
+
+def print_summary(results: dict[str, dict[str, list[list[float]]]], n_samples: int, n_resampled: int) -> None:
+    """Coverage over all cells, and the cells of the influence interval outside 93 to 97%."""
+    coverage = 100 * np.array([found["coverage"] for found in results.values()])  # (scenarios, D, methods)
+    errors = [100 * np.sqrt(0.95 * 0.05 / n) for n in (n_samples, n_resampled)]
+    print(f"\nAll {coverage[..., 0].size} cells; Monte-Carlo error of a cell: {errors[0]:.1f} points (influence)")
+    print(f"and {errors[1]:.1f} (others). Inside: 93 to 97%, give or take two Monte-Carlo errors.\n")
+    print("| interval | mean coverage | lowest | highest | cells inside | cells below |\n" + "| --- " * 6 + "|")
+    for number, method in enumerate(METHODS):
+        cells, margin = coverage[..., number], 2 * errors[min(number, 1)]
+        inside, below = (cells > 93 - margin) & (cells < 97 + margin), cells < 93 - margin
+        print(
+            f"| {method} | {cells.mean():.1f} | {cells.min():.1f} | {cells.max():.1f} | {inside.sum()} of {cells.size} "
+            f"| {below.sum()} |"
+        )
+    print("\nOutside, influence function:")
+    margin = 2 * errors[0]
+    for title, row in zip(results, coverage[..., 0], strict=True):
+        for (name, share), cell in zip(CELLS, row, strict=True):
+            if not 93 - margin < cell < 97 + margin:
+                print(f"- {cell:.1f}% for {name}, prevalence {share}; {title}")
+    print()
 
 
 def main() -> None:
-    """Print a table of coverages."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer samples, smaller population")
-    parser.add_argument("--samples", type=int, default=400, help="samples drawn from the population")
-    quick = parser.parse_args().quick
-    n_samples, n_population = (40, 50_000) if quick else (parser.parse_args().samples, 1_000_000)
-    rng = np.random.default_rng(0)
-    y, reference, states = sample(rng, n_population)
-    truth = np.array([expected_importance(y, reference, state, get_scoring("roc_auc")) for state in states])
-    print(f"{n_samples} samples of each size; coverage of the truth in %, nominal 95; (width / width of influence)")
-    for n_rows in (100, 300, 1000):
-        start = time.perf_counter()
-        found = np.array(
-            [list(intervals(sample(rng, n_rows), 500, 50, seed)) for seed in range(n_samples)]
-        )  # (samples, D, methods, 2)
-        held = ((found[..., 0] <= truth[:, None]) & (truth[:, None] <= found[..., 1])).mean(axis=0)  # (D, methods)
-        width = np.ptp(found, axis=-1).mean(axis=0)
-        print(f"\nN = {n_rows} ({time.perf_counter() - start:.0f} s)")
-        print(f"{'concept':8}{'share':>6}{'truth':>8}" + "".join(f"{name:>19}" for name in METHODS))
-        for (name, share), true, cover, wide in zip(CELLS, truth, held, width, strict=True):
-            cells = [f"{100 * c:.1f} ({w / wide[0]:.2f})" for c, w in zip(cover, wide, strict=True)]
-            print(f"{name:8}{share:6.1f}{true:8.4f}" + "".join(f"{cell:>19}" for cell in cells))
-        print(f"{'mean':22}" + "".join(f"{100 * c:>18.1f} " for c in held.mean(axis=0)), flush=True)
+    """Run what isn't finished and print all tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few samples and a small population; nothing is kept")
+    parser.add_argument("--samples", type=int, default=1600, help="samples of each scenario, influence function")
+    parser.add_argument("--resampled", type=int, default=500, help="samples of each scenario, other methods")
+    parser.add_argument("--out", type=Path, default=Path("build/coverage.json"), help="file of finished scenarios")
+    options = parser.parse_args()
+    n_samples, n_resampled = (40, 20) if options.quick else (options.samples, options.resampled)
+    settings = [n_samples, n_resampled]
+    kept = json.loads(options.out.read_text()) if options.out.is_file() and not options.quick else {}
+    if kept.get("settings") != settings:
+        kept = {"settings": settings, "results": {}}
+    if "truth" not in kept:
+        kept["truth"] = population_truth(*(100_000, 1) if options.quick else (400_000, 10)).tolist()
+    truth = np.array(kept["truth"])
+    for n_rows, n_draws, clustered in itertools.product((100, 300, 1000), (1, 3), (False, True)):
+        title = f"N = {n_rows}, K = {n_draws}, {'clusters of 1 to 4 rows' if clustered else 'independent rows'}"
+        if title not in kept["results"]:
+            start = time.process_time()
+            kept["results"][title] = scenario(n_rows, n_draws, clustered, n_samples, n_resampled, truth)
+            kept["results"][title]["seconds"] = time.process_time() - start
+            if not options.quick:
+                options.out.parent.mkdir(parents=True, exist_ok=True)
+                options.out.write_text(json.dumps(kept))
+        print_scenario(title, kept["results"][title], truth)
+    print_summary(kept["results"], n_samples, n_resampled)
+    seconds = sum(found["seconds"] for found in kept["results"].values())
+    print(f"{seconds:.0f} s of processor time for the scenarios.")
 
 
 if __name__ == "__main__":

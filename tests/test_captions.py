@@ -175,3 +175,38 @@ def test_bad_templates_are_refused(spec: Any, message: str) -> None:
 def test_bad_context_place_is_refused() -> None:
     with pytest.raises(UserError, match=r"^`context` must be one of after, before, none; got 'under'\.$"):
         ListTemplate(context="under")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("spec", ["list", "list:1 {name}", "presence", "fields", "format:{a b}, {n}, {kind} {context}"])
+def test_the_writer_writes_what_the_template_writes(spec: str) -> None:
+    import pandas as pd
+
+    from genlens.captions import CaptionWriter
+    from genlens.concepts import ConceptTable
+
+    frame = pd.DataFrame(
+        {"file_name": list("xyz"), "a b": [1, 0, 1], "n": [2.0, 0.5, 3.0], "kind": list("uvv"), "c": ["", "in", "on"]}
+    )
+    table = ConceptTable.from_frame(frame, ["a b", "n", "kind"], context="c", template=template_from_spec(spec))
+    writer = CaptionWriter(table)
+    for row in range(3):
+        for change in ({}, {"a b": 0}, {"a b": 1, "n": 7.0}, {"kind": "w", "nobody": 1}):
+            assert writer.text(row, change) == table.caption_template(table, row, change)
+
+
+def test_the_writer_calls_a_template_of_the_users_own() -> None:
+    import pandas as pd
+
+    from genlens.captions import CaptionWriter
+    from genlens.concepts import ConceptTable
+
+    class Mine:
+        def spec(self) -> dict[str, str]:
+            return {"template": "mine"}
+
+        def __call__(self, table: object, row: int, overrides: object = ()) -> str:
+            return f"{row} {overrides}"
+
+    frame = pd.DataFrame({"file_name": list("xy"), "a": [1, 0]})
+    table = ConceptTable.from_frame(frame, ["a"], template=Mine())  # type: ignore[arg-type]
+    assert CaptionWriter(table).text(1, {"a": 1}) == "1 {'a': 1}"

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 import typer
+from PIL import Image
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from genlens.cli import app
 from genlens.cli.options import split_names, split_pairs
 from genlens.errors import UserError
+from genlens.importance.result import ImportanceResult
 
 DOCS = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
 CONCEPTS = "red circle,green circle,blue circle,red rectangle,green rectangle,blue rectangle"
@@ -174,10 +176,48 @@ def test_the_process_exits_with_one_and_no_traceback(tmp_path: Path) -> None:
 
 
 def test_plan_counts_images_before_anything_is_spent(shapes_folder: Path) -> None:
-    result = run("plan", shapes_folder, "--concepts", CONCEPTS, "--n-repeats", "500", "--images-per-second", "64")
+    asked = ["plan", shapes_folder, "--concepts", CONCEPTS, "--n-repeats", "500", "--images-per-second", "64"]
+    result = run(*asked, "--placebo-rows", "0")
     assert result.exit_code == 0, result.output
     assert "448 images to render, instead of 192,064" in result.stdout  # 64 (1 + 6) and 64 (1 + 6 * 500)
     assert "Time: about 0:07 at 64 images/s" in result.stdout
+
+
+def test_plan_counts_the_images_that_rank_renders(shapes_folder: Path, run_folder: Path, mine: str) -> None:
+    planned = run("plan", shapes_folder, "--concepts", CONCEPTS)
+    assert "placebo, 2 states in 57 rows: 57 more images" in planned.stdout, planned.stdout
+    rank(shapes_folder, mine, run_folder, "--quiet")
+    assert ImportanceResult.load(run_folder).n_images == 64 * 7 + 57
+    assert "505 images to render" in planned.stdout
+
+
+def test_plan_counts_doses(tmp_path: Path) -> None:
+    lines = ["file_name,age,hat", *(f"{k}.png,{20 + k},{k % 2}" for k in range(40))]
+    (tmp_path / "metadata.csv").write_text("\n".join(lines), encoding="utf-8")
+    for k in range(40):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{k}.png")
+    asked = ["plan", tmp_path, "--concepts", "age,hat", "--kinds", "age=number", "--placebo-rows", "0"]
+    plain, dosed = (run(*asked, *more).stdout for more in ([], ["--dose", "age=25,30,35", "--dose-rows", "10"]))
+    assert "160 images" in plain and "doses" not in plain
+    assert "doses: age, 3 states in 10 rows:" in dosed
+    wrong = run(*asked, "--dose", "age=5,30")
+    assert wrong.exit_code == 1
+    assert wrong.stderr == "`doses` of 'age' must lie within what the table has, 20 to 59; got 5.\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--doses", "5", "--dose", "age=1,2"], "Give either `--doses` (for all numbers and counts) or `--dose`"),
+        (["--dose", "age=young,old"], "`--dose` must list numbers, such as age=20,40,60; got age=young,old."),
+        (["--dose", "age"], "`--dose` must have the form name=value; got 'age'."),
+        (["--doses", "5"], "`doses` needs a concept that is a number or a count; this table has none."),
+        (["--dose-rows", "5"], "`dose_rows`=5 has no effect without `doses`."),
+    ],
+)
+def test_doses_that_make_no_sense_are_refused(shapes_folder: Path, more: list[str], message: str) -> None:
+    result = run("plan", shapes_folder, "--concepts", CONCEPTS, *more)
+    assert (result.exit_code, result.stderr.startswith(message)) == (1, True), result.stderr
 
 
 def test_plan_measures_a_generator(shapes_folder: Path) -> None:

@@ -20,6 +20,7 @@ from genlens.datasets.shapes import CONCEPTS, DEFAULT_WEIGHTS
 from genlens.depict import permutation_importance
 from genlens.errors import CaptionError, UserError
 from genlens.generators.drawer import DrawerGenerator
+from genlens.plans.placebo import placebo_rows
 from genlens.seeds import row_seed
 
 Images = Sequence[NDArray[np.uint8]]
@@ -132,7 +133,8 @@ def test_the_demo_target_is_explained_truly_by_a_perfect_generator(shapes_table:
     assert np.corrcoef(result.reliance, DEFAULT_WEIGHTS)[0, 1] > 0.999
     np.testing.assert_allclose(result.reliance_signed, DEFAULT_WEIGHTS, atol=0.01)
     assert result.real_score == pytest.approx(result.reference_score, abs=0.01)
-    assert (result.n_images, result.n_naive) == (64 * 7, 64 * (1 + 6 * 500))
+    n_placebo = len(placebo_rows(shapes_table, 0))
+    assert (result.n_images, result.n_naive) == (64 * 7 + n_placebo, 64 * (1 + 6 * 500))
     assert [picture.state for picture in result.gallery[:2]] == ["off", "on"]
 
 
@@ -246,5 +248,5 @@ def test_many_classes_are_scored_together_or_one_by_one() -> None:
     assert 0 <= together.reference_score <= 1
     one = permutation_importance(model, table, DrawerGenerator(), target_class=1, n_repeats=4, batch_size=500)
     assert one.target_class == 1
-    with pytest.raises(UserError, match="needs one score a row; got 3 outputs"):
+    with pytest.raises(UserError, match="must have two values for an AUROC; got 3"):
         permutation_importance(model, table, DrawerGenerator(), n_repeats=4)

@@ -67,6 +67,13 @@ class Log:
         self.events.append("done")
 
 
+@pytest.fixture(params=[False, True], ids=["", "scored aside"], autouse=True)
+def scored_aside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Every test twice: as on a CPU, and as on a GPU, where scoring has a thread of its own."""
+    monkeypatch.setattr("genlens.engine._runs_on_cuda", lambda _: request.param)
+    return bool(request.param)
+
+
 @pytest.fixture
 def plan(shapes_table: ConceptTable) -> Plan:
     """20 rows with six concepts: 140 images."""
@@ -283,6 +290,119 @@ def test_table_without_images(run_folder: Path, shapes_table: ConceptTable) -> N
 
     with pytest.raises(UserError, match=r"^`table` \(.*\) has no image files, so its real images can't be scored\.$"):
         engine(run_folder).score_real(replace(shapes_table, image_paths=None), Colours())
+
+
+def test_only_the_images_asked_for(run_folder: Path, plan: Plan) -> None:
+    drawer, numbers = CountingDrawer(), [7, 139, 7, 0]
+    found = engine(run_folder, batch_size=20).run(plan, drawer, {"target": Colours()}, images=numbers)
+    np.testing.assert_allclose(found["target"], expected(plan)[numbers], rtol=1e-6)
+    assert len(drawer.drawn) == 3
+    found = engine(run_folder).run(plan, drawer, {"target": Colours()}, np.arange(5))  # type: ignore[arg-type]
+    np.testing.assert_allclose(found["target"], expected(plan)[:5], rtol=1e-6)
+    assert len(drawer.drawn) == 7
+    assert engine(run_folder).run(plan, drawer, {"target": Colours()}, images=[])["target"].shape == (0, 3)
+    with pytest.raises(IndexError, match=r"^`images` must lie in \[0, 140\); got -1 to 3$"):
+        engine(run_folder).run(plan, drawer, {}, images=[3, -1])
+
+
+class Sequential:
+    """What the engine does without any thread: the reference for the bits."""
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size = batch_size
+
+    def run(self, plan: Plan, generator: DrawerGenerator, classifier: Colours) -> np.ndarray:
+        parts = []
+        for start in range(0, plan.n_images, self.batch_size):
+            part = slice(start, start + self.batch_size)
+            parts.append(classifier.predict(generator.generate(plan.captions[part], plan.seeds[part].tolist())))
+        return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("batch_size", [9, 64])
+def test_the_same_bits_as_without_threads(run_folder: Path, plan: Plan, batch_size: int) -> None:
+    found = engine(run_folder, batch_size=batch_size).run(plan, DrawerGenerator(16), {"target": Colours()})
+    np.testing.assert_array_equal(found["target"], Sequential(batch_size).run(plan, DrawerGenerator(16), Colours()))
+
+
+def test_at_most_two_batches_are_under_way(run_folder: Path, plan: Plan) -> None:
+    runner = engine(run_folder, batch_size=10)
+    waiting = []
+
+    class Watching(CountingDrawer):
+        def generate(self, captions: Sequence[str], seeds: Sequence[int]) -> np.ndarray:
+            waiting.append(len(self.drawn) + len(captions) - len(runner.folder.images))
+            return super().generate(captions, seeds)
+
+    runner.run(plan, Watching(), {"target": Colours()})
+    assert len(waiting) == 14 and max(waiting) <= 20
+
+
+def test_memory_of_the_generator_runs_out(run_folder: Path, plan: Plan) -> None:
+    class Small(CountingDrawer):
+        def generate(self, captions: Sequence[str], seeds: Sequence[int]) -> np.ndarray:
+            if len(captions) > 12:
+                self.batches.append(-len(captions))
+                raise RuntimeError("CUDA error: out of memory")
+            return super().generate(captions, seeds)
+
+    drawer = Small()
+    found = engine(run_folder, batch_size=40).run(plan, drawer, {"target": Colours()})
+    assert drawer.batches == [-40, -20, *[10] * 14]
+    np.testing.assert_allclose(found["target"], expected(plan), rtol=1e-6)
+
+
+def test_memory_that_holds_no_image(run_folder: Path, plan: Plan) -> None:
+    drawer = CountingDrawer(stop=0, error=MemoryError())
+    with pytest.raises(UserError, match=r"^The memory doesn't hold the generator with one image\. Choose a smaller"):
+        engine(run_folder, batch_size=8).run(plan, drawer, {"target": Colours()})
+    assert drawer.batches == [8, 4, 2, 1]
+
+
+def test_other_errors_of_the_generator_come_through(run_folder: Path, plan: Plan) -> None:
+    with pytest.raises(RuntimeError, match=r"^shapes differ$"):
+        engine(run_folder, batch_size=20).run(plan, CountingDrawer(40, RuntimeError("shapes differ")), {})
+    drawer = CountingDrawer()
+    engine(run_folder).run(plan, drawer, {})
+    assert len(drawer.drawn) == 100  # two batches had been rendered, and both were kept
+
+
+def test_ctrl_c_in_a_classifier(run_folder: Path, plan: Plan) -> None:
+    class Stopped(Colours):
+        def predict(self, images: Sequence[np.ndarray]) -> np.ndarray:
+            if len(self.seen) == 2:
+                raise KeyboardInterrupt
+            return super().predict(images)
+
+    message = r"^Stopped\. Rendering: 40 of 140 images are done and kept\. Repeat the command to go on\.$"
+    runner = engine(run_folder, batch_size=20, score_aside=False)
+    with pytest.raises(KeyboardInterrupt, match=message):
+        runner.run(plan, CountingDrawer(), {"target": Stopped()})
+    drawer, colours = CountingDrawer(), Colours()
+    engine(run_folder, batch_size=20).run(plan, drawer, {"target": colours})
+    assert len(drawer.drawn) == 80 and sum(colours.seen) == 100  # the third batch was kept, without scores
+
+
+def test_an_earlier_batch_fails_first(run_folder: Path, plan: Plan) -> None:
+    """The generator fails in batch 3 while a classifier fails on batch 2: the message is that of batch 2."""
+
+    class Broken(Colours):
+        def predict(self, images: Sequence[np.ndarray]) -> np.ndarray:
+            if len(self.seen) == 1:
+                raise UserError("batch 2")
+            return super().predict(images)
+
+    with pytest.raises(UserError, match=r"^batch 2$"):
+        engine(run_folder, batch_size=20).run(plan, CountingDrawer(40, RuntimeError("batch 3")), {"t": Broken()})
+
+
+def test_large_photographs_come_in_smaller_batches(
+    run_folder: Path, shapes_table: ConceptTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genlens.engine.REAL_BYTES", 3 * 64 * 64 * 3)
+    colours = Colours()
+    engine(run_folder, batch_size=10).score_real(shapes_table, colours)
+    assert max(colours.seen) == 3
 
 
 def test_bad_batch_size(run_folder: Path) -> None:

@@ -8,7 +8,7 @@ from scipy.special import expit, softmax
 from sklearn import metrics
 
 from genlens.errors import UserError
-from genlens.metrics import Scoring, binarise_labels, get_scoring, positives
+from genlens.metrics import Scoring, binarise_labels, get_scoring, positives, refuse_uncertain
 
 RNG = np.random.default_rng(0)
 Y = RNG.integers(0, 2, 120)
@@ -161,3 +161,23 @@ def test_labels_become_target_class_or_not(labels, target, expected):
 def test_impossible_target_classes_are_refused(labels, target, message):
     with pytest.raises(UserError, match=message):
         binarise_labels(np.array(labels), target)
+
+
+def test_a_callable_that_needs_probabilities_and_gets_log_odds_says_so() -> None:
+    from sklearn.metrics import brier_score_loss, log_loss
+
+    y, score = np.array([0, 1, 1, 0]), np.array([-2.0, 3.0, 1.0, -1.0])
+    for function in (log_loss, brier_score_loss):
+        with pytest.raises(UserError, match=r"doesn't take the target's scores, -2 to 3 .* take their logistic\.$"):
+            get_scoring(function)(y, score)
+    assert get_scoring(lambda y_true, y_score: -log_loss(y_true, 1 / (1 + np.exp(-y_score))))(y, score) < 0
+
+
+@pytest.mark.parametrize("name", ["neg_log_loss", "neg_brier_score", "roc_auc_ovr"])
+def test_scores_of_no_known_scale_are_no_probabilities(name: str) -> None:
+    with pytest.raises(UserError, match=f"^`scoring`='{name}' needs probabilities, and the classifier's outputs are"):
+        refuse_uncertain(get_scoring(name), "scores")
+    for outputs in ("logits", "probabilities"):
+        refuse_uncertain(get_scoring(name), outputs)
+    refuse_uncertain(get_scoring("roc_auc"), "scores")
+    refuse_uncertain(get_scoring("accuracy"), "scores")

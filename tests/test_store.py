@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from genlens.errors import UserError
+from genlens.errors import RunFolderError, UserError
 from genlens.files import WriteError, remove_strays, write_atomic
 from genlens.score_cache import ScoreCache
 from genlens.shards import Shards
@@ -53,7 +53,7 @@ def test_key_is_a_hash_of_all_fields_and_stable() -> None:
 
 
 def test_images_come_back_exactly(store: ImageStore) -> None:
-    for one in (store, ImageStore(store.folder)):
+    for one in (store, ImageStore(Path(store.place))):
         assert len(one) == 6 and one.keys() == set(KEYS) and KEYS[0] in one and "x" not in one
         images = read_all(one, KEYS[::-1])
         for key, image in zip(KEYS, IMAGES, strict=True):
@@ -64,7 +64,7 @@ def test_images_come_back_exactly(store: ImageStore) -> None:
 
 
 def test_files_are_parquet_that_hugging_face_datasets_opens(store: ImageStore) -> None:
-    table = pq.read_table(files(store.folder)[0])
+    table = pq.read_table(files(Path(store.place))[0])
     assert table.column_names == ["key", "caption", "seed", "image"]
     cell = table["image"][0].as_py()
     assert set(cell) == {"bytes", "path"}
@@ -80,7 +80,7 @@ def test_png_round_trip_of_photographs_and_flat_colour() -> None:
 
 @pytest.mark.parametrize("damage", ["cut short", "empty", "middle", "other columns", "text"])
 def test_damaged_file_is_set_aside(store: ImageStore, damage: str, caplog: pytest.LogCaptureFixture) -> None:
-    path = files(store.folder)[0]
+    path = files(Path(store.place))[0]
     whole = path.read_bytes()
     lost = set(pq.read_table(path)["key"].to_pylist())
     if damage == "cut short":
@@ -95,24 +95,24 @@ def test_damaged_file_is_set_aside(store: ImageStore, damage: str, caplog: pytes
     else:
         path.write_text("hello")
     with caplog.at_level(logging.WARNING, "genlens"):
-        again = ImageStore(store.folder)
+        again = ImageStore(Path(store.place))
         found = read_all(again, sorted(again.keys()))
     assert set(found) == set(KEYS) - lost == again.keys()
     assert list(again.damaged) == [path.name]
     assert f"{path} is damaged (" in caplog.text and "its rows are made again" in caplog.text
-    assert [one.name for one in (store.folder / "damaged").iterdir()] == [f"{path.name}.bad"]
-    assert ImageStore(store.folder).keys() == again.keys()
+    assert [one.name for one in (Path(store.place) / "damaged").iterdir()] == [f"{path.name}.bad"]
+    assert ImageStore(Path(store.place)).keys() == again.keys()
 
 
 def test_file_that_vanishes_counts_as_absent(store: ImageStore) -> None:
-    files(store.folder)[0].unlink()
+    files(Path(store.place))[0].unlink()
     assert len(read_all(store, KEYS)) == 3
     assert len(store) == 3
 
 
 def test_same_batch_again_replaces_its_file(store: ImageStore) -> None:
     store.append(KEYS[:3], CAPTIONS[:3], SEEDS[:3], IMAGES[:3])
-    assert len(files(store.folder)) == 2
+    assert len(files(Path(store.place))) == 2
 
 
 @pytest.mark.parametrize("step", ["open", "fsync", "replace"])
@@ -120,7 +120,7 @@ def test_same_batch_again_replaces_its_file(store: ImageStore) -> None:
 def test_failed_write_leaves_nothing_behind(
     store: ImageStore, monkeypatch: pytest.MonkeyPatch, step: str, error: BaseException
 ) -> None:
-    before = sorted(store.folder.iterdir())
+    before = sorted(Path(store.place).iterdir())
 
     def fail(*_: Any, **__: Any) -> None:
         raise error
@@ -130,8 +130,8 @@ def test_failed_write_leaves_nothing_behind(
     with pytest.raises(WriteError, match=full) if isinstance(error, OSError) else pytest.raises(KeyboardInterrupt):
         store.append(["k"], ["c"], [0], IMAGES[:1])
     monkeypatch.undo()
-    assert sorted(store.folder.iterdir()) == before
-    assert "k" not in store and ImageStore(store.folder).keys() == set(KEYS)
+    assert sorted(Path(store.place).iterdir()) == before
+    assert "k" not in store and ImageStore(Path(store.place)).keys() == set(KEYS)
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
@@ -141,11 +141,11 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_strays_of_a_killed_process_are_removed(store: ImageStore) -> None:
-    stray = store.folder / f".{'0' * 20}.parquet.tmp-123"
+    stray = Path(store.place) / f".{'0' * 20}.parquet.tmp-123"
     stray.write_bytes(b"half")
-    assert len(ImageStore(store.folder)) == 6
-    remove_strays(store.folder.parent)
-    assert not stray.exists() and len(files(store.folder)) == 2
+    assert len(ImageStore(Path(store.place))) == 6
+    remove_strays(Path(store.place).parent)
+    assert not stray.exists() and len(files(Path(store.place))) == 2
 
 
 def test_scores_come_back_in_any_order(tmp_path: Path) -> None:
@@ -184,9 +184,9 @@ def test_unreadable_by_permission_is_not_damage(store: ImageStore, monkeypatch: 
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(pq, "ParquetFile", refuse)
-    with pytest.raises(PermissionError):
-        ImageStore(store.folder)
-    assert len(files(store.folder)) == 2
+    with pytest.raises(RunFolderError, match=r"\.parquet can't be read: Permission denied\.$"):
+        ImageStore(Path(store.place))
+    assert len(files(Path(store.place))) == 2
 
 
 def test_a_hundred_thousand_keys_open_in_seconds(tmp_path: Path) -> None:
@@ -202,6 +202,6 @@ def test_a_hundred_thousand_keys_open_in_seconds(tmp_path: Path) -> None:
 
 
 def test_shards_hold_no_rows_in_memory(store: ImageStore) -> None:
-    shards = Shards(store.folder, store._shards._schema)
+    shards = Shards(Path(store.place), store._shards._schema)
     assert sum(len(table) for table in shards.scan(["key"])) == 6
-    assert set(shards._where.values()) == {path.name for path in files(store.folder)}
+    assert set(shards._where.values()) == {path.name for path in files(Path(store.place))}

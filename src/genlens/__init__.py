@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from genlens.classifiers import TorchClassifier as TorchClassifier
     from genlens.classifiers import TransformersClassifier as TransformersClassifier
     from genlens.classifiers import load_classifier as load_classifier
+    from genlens.compare import compare as compare
     from genlens.concepts import Concept as Concept
     from genlens.concepts import ConceptTable as ConceptTable
     from genlens.depict import permutation_importance as permutation_importance
@@ -55,6 +56,7 @@ _HOME = {
     "TorchClassifier": "genlens.classifiers",
     "TransformersClassifier": "genlens.classifiers",
     "UserError": "genlens.errors",
+    "compare": "genlens.compare",
     "load_classifier": "genlens.classifiers",
     "make_plan": "genlens.plan",
     "permutation_importance": "genlens.depict",

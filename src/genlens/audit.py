@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genlens.concepts import ConceptTable
+from genlens.importance.given import GivenBy
 from genlens.importance.states import StateScores
 from genlens.metrics import Scoring
 from genlens.plan import Plan
+from genlens.plans.groups import Groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +31,11 @@ class Audit:
         real_concepts: (N, D) the same for the real images, or None.
         confidence: level of the intervals.
         seed: the run's seed.
+        threshold: a target score above it is a decision for the target class.
+        log_odds: whether the target score is on the scale of log-odds.
+        n_repeats: permutations P that were sampled for each concept.
+        groups: name -> members, of concepts permuted together.
+        given: on what the conditional importance is conditioned (`genlens.importance.given.check_given`), or None.
     """
 
     table: ConceptTable
@@ -41,6 +48,11 @@ class Audit:
     real_concepts: NDArray[np.float64] | None
     confidence: float
     seed: int
+    threshold: float = 0.0
+    log_odds: bool = False
+    n_repeats: int = 500
+    groups: Groups = field(default_factory=dict)
+    given: GivenBy | None = None
 
     @property
     def reference(self) -> NDArray[np.float64]:

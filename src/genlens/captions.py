@@ -8,8 +8,9 @@ An empty caption is legal: it is what a row without concepts has.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from string import Formatter
 from typing import Any, Literal, Protocol, get_args
 
@@ -19,6 +20,7 @@ from genlens.errors import CaptionError, UserError
 ContextPlace = Literal["after", "before", "none"]
 """Where a row's fixed context text goes in a caption that lists concepts."""
 
+_BLANK_BEFORE_MARK = re.compile(r"\s+([,.;:])")
 NO_OVERRIDES: Mapping[str, Any] = {}
 
 
@@ -85,18 +87,22 @@ class ListTemplate:
 
     def __call__(self, table: Captioned, row: int, overrides: Mapping[str, Any] = NO_OVERRIDES) -> str:
         """Return the caption of `row`."""
-        parts = []
-        for concept in table.concepts:
-            value = overrides.get(concept.name, concept.values[row])
-            if _is_absent(concept, value):
-                continue
-            if self.texts and concept.texts is not None:
-                parts.append(concept.texts[row])
-            else:
-                parts.append(getattr(self, concept.kind).format(name=concept.name, value=plain(value)))
-        text = _context(table, row)
-        if text and self.context != "none":
-            parts.insert(0 if self.context == "before" else len(parts), text)
+        return self.join(_pieces(self, table, row, overrides), _context(table, row), table.concepts)
+
+    def piece(self, concept: Concept, row: int, value: Any) -> str | None:
+        """What the caption of `row` says of one concept; None: nothing."""
+        if _is_absent(concept, value):
+            return None
+        if self.texts and concept.texts is not None:
+            return str(concept.texts[row])
+        pattern: str = getattr(self, concept.kind)
+        return pattern.format(name=concept.name, value=plain(value))
+
+    def join(self, pieces: Sequence[str | None], context: str, concepts: Sequence[Concept]) -> str:
+        """The caption made of the pieces of all concepts."""
+        parts = [piece for piece in pieces if piece is not None]
+        if context and self.context != "none":
+            parts.insert(0 if self.context == "before" else len(parts), context)
         return self.separator.join(parts)
 
 
@@ -128,13 +134,17 @@ class FieldsTemplate:
 
     def __call__(self, table: Captioned, row: int, overrides: Mapping[str, Any] = NO_OVERRIDES) -> str:
         """Return the caption of `row`."""
-        parts = []
-        for concept in table.concepts:
-            value = plain(overrides.get(concept.name, concept.values[row])) or self.absent
-            parts.append(self.field.format(name=concept.name, value=value))
-        text = _context(table, row)
-        if text:
-            parts.append(self.field.format(name=self.context_field, value=text))
+        return self.join(_pieces(self, table, row, overrides), _context(table, row), table.concepts)
+
+    def piece(self, concept: Concept, row: int, value: Any) -> str | None:
+        """What the caption of `row` says of one concept."""
+        return self.field.format(name=concept.name, value=plain(value) or self.absent)
+
+    def join(self, pieces: Sequence[str | None], context: str, concepts: Sequence[Concept]) -> str:
+        """The caption made of the pieces of all concepts."""
+        parts = [piece for piece in pieces if piece is not None]
+        if context:
+            parts.append(self.field.format(name=self.context_field, value=context))
         return self.separator.join(parts)
 
 
@@ -164,20 +174,62 @@ class FormatTemplate:
 
     def __call__(self, table: Captioned, row: int, overrides: Mapping[str, Any] = NO_OVERRIDES) -> str:
         """Return the caption of `row`."""
-        words = {"context": _context(table, row)}
-        for concept in table.concepts:
-            value = overrides.get(concept.name, concept.values[row])
-            words[concept.name] = "" if _is_absent(concept, value) else _word(concept, row, value)
-        used = _fields("sentence", self.sentence)
-        strange, unused = used - set(words), set(words) - used - {"context"}
-        if strange:
-            names = ", ".join(words)
-            raise CaptionError(f"`sentence` names {sorted(strange)[0]!r}, which is no concept. Concepts: {names}.")
-        if unused:
-            raise CaptionError(f"`sentence` lacks the concept {sorted(unused)[0]!r}; put it in braces somewhere.")
+        return self.join(_pieces(self, table, row, overrides), _context(table, row), table.concepts)
+
+    def piece(self, concept: Concept, row: int, value: Any) -> str | None:
+        """What the caption of `row` says of one concept; None: nothing."""
+        return None if _is_absent(concept, value) else _word(concept, row, value)
+
+    def join(self, pieces: Sequence[str | None], context: str, concepts: Sequence[Concept]) -> str:
+        """The caption made of the pieces of all concepts."""
+        words: dict[str, str | None] = {"context": context}
+        words.update((concept.name, piece) for concept, piece in zip(concepts, pieces, strict=True))
         # Not str.format: a column's name may hold dots and brackets, which would be looked up in the value.
-        filled = "".join(text + words.get(name or "", "") for text, name, _, _ in Formatter().parse(self.sentence))
-        return re.sub(r"\s+([,.;:])", r"\1", " ".join(filled.split()))
+        parsed = _checked_sentence(self.sentence, tuple(words))
+        filled = "".join(text + (words[name] or "" if name else "") for text, name in parsed)
+        return _BLANK_BEFORE_MARK.sub(r"\1", " ".join(filled.split()))
+
+
+class CaptionWriter:
+    """Captions of one table, quickly: the row's own pieces are made once, an override replaces its own piece only.
+
+    Args:
+        table: a `ConceptTable`; a template of another kind than those here is called as it is.
+    """
+
+    def __init__(self, table: Any) -> None:
+        self._table, self._template = table, table.caption_template
+        self._places = {concept.name: place for place, concept in enumerate(table.concepts)}
+        self._known: dict[tuple[int, Any], str | None] = {}
+        quick = isinstance(self._template, (ListTemplate, FieldsTemplate, FormatTemplate))
+        self._values = [concept.values.tolist() for concept in table.concepts] if quick else []
+        self._own = [[self._piece(place, row, values[row]) for place, values in enumerate(self._values)]
+                     for row in range(table.n_rows)] if quick else None  # fmt: skip
+
+    def text(self, row: int, overrides: Mapping[str, Any] = NO_OVERRIDES) -> str:
+        """Caption of a row, with `overrides` (concept name -> value) in place of its own values."""
+        if self._own is None:
+            return caption(self._table, row, overrides)
+        pieces = self._own[row]
+        if overrides:
+            pieces = pieces.copy()
+            for name, value in overrides.items():
+                if name in self._places:
+                    place = self._places[name]
+                    pieces[place] = self._piece(place, row, value)
+        text: str = self._template.join(pieces, _context(self._table, row), self._table.concepts)
+        return text
+
+    def _piece(self, place: int, row: int, value: Any) -> str | None:
+        """A piece; one that doesn't hang on the row is made once."""
+        concept = self._table.concepts[place]
+        if concept.texts is not None:
+            piece: str | None = self._template.piece(concept, row, value)
+            return piece
+        key = (place, value)
+        if key not in self._known:
+            self._known[key] = self._template.piece(concept, row, value)
+        return self._known[key]
 
 
 def plain(value: Any) -> str:
@@ -202,7 +254,8 @@ def caption(table: Any, row: int, overrides: Mapping[str, Any] = NO_OVERRIDES) -
 
 def reference_captions(table: Any) -> tuple[str, ...]:
     """Captions of all rows of a `ConceptTable` with their own values."""
-    return tuple(caption(table, row) for row in range(table.n_rows))
+    writer = CaptionWriter(table)
+    return tuple(writer.text(row) for row in range(table.n_rows))
 
 
 def template_from_spec(spec: Mapping[str, Any] | str) -> CaptionTemplate:
@@ -233,6 +286,27 @@ def template_from_spec(spec: Mapping[str, Any] | str) -> CaptionTemplate:
     raise UserError(
         f"`caption` must be list, list:PATTERN, presence, fields, fields:PATTERN or format:SENTENCE; got {spec!r}."
     )
+
+
+def _pieces(template: Any, table: Captioned, row: int, overrides: Mapping[str, Any]) -> list[str | None]:
+    return [template.piece(c, row, overrides.get(c.name, c.values[row])) for c in table.concepts]
+
+
+@cache
+def _checked_sentence(sentence: str, words: tuple[str, ...]) -> tuple[tuple[str, str | None], ...]:
+    """Texts of a sentence, each with the name in braces after it.
+
+    Raises:
+        CaptionError: the sentence lacks a concept or names something that is none.
+    """
+    used = _fields("sentence", sentence)
+    strange, unused = used - set(words), set(words) - used - {"context"}
+    if strange:
+        names = ", ".join(words)
+        raise CaptionError(f"`sentence` names {sorted(strange)[0]!r}, which is no concept. Concepts: {names}.")
+    if unused:
+        raise CaptionError(f"`sentence` lacks the concept {sorted(unused)[0]!r}; put it in braces somewhere.")
+    return tuple((text, name) for text, name, _, _ in Formatter().parse(sentence))
 
 
 def _is_absent(concept: Concept, value: Any) -> bool:

@@ -24,6 +24,8 @@ MAX_INFERRED_CATEGORIES = 50
 """A text column with more distinct values than this must say itself what kind it is."""
 
 _WHOLE = re.compile(r"[+-]?\d+")
+_LONGEST_WHOLE = 400
+"""Digits of a whole number; one with more is infinite as a float, and Python refuses to read very long ones."""
 _TRUTH = {"true": 1, "false": 0, "yes": 1, "no": 0}
 _NULLS = frozenset({"nan", "na", "n/a", "null", "none", "<na>"})
 
@@ -58,7 +60,7 @@ def _number(value: Any) -> int | float | None:
     text = value.strip()
     if text.lower() in _TRUTH:
         return _TRUTH[text.lower()]
-    if _WHOLE.fullmatch(text):
+    if _WHOLE.fullmatch(text) and len(text) <= _LONGEST_WHOLE:
         return int(text)
     try:
         return float(text)
@@ -68,6 +70,11 @@ def _number(value: Any) -> int | float | None:
 
 def _is_null_word(value: Any) -> bool:
     return isinstance(value, str) and value.strip().lower() in _NULLS
+
+
+def is_unicode(value: Any) -> bool:
+    """Whether a value is no text, or text that can be written as UTF-8 (JSON may hold halves of characters)."""
+    return not isinstance(value, str) or value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def parse_numbers(values: Values) -> list[int | float | None] | None:
@@ -177,7 +184,8 @@ def finite_numbers(what: str, values: Values, kind: str, row_ids: Sequence[str] 
         if strange:
             row, where = strange[0], describe_rows(strange[:1], row_ids)
             raise UserError(f"{what} is of kind {kind!r}, so it needs numbers; got {values[row]!r} in {where}.")
-        numbers = np.array([min(max(number, -1e309), 1e309) for number in found if number is not None])
+        limited = [min(max(number, -1e309), 1e309) for number in found if number is not None]
+        numbers = np.array(limited, dtype=np.float64)
     infinite = np.flatnonzero(~np.isfinite(numbers))
     if len(infinite):
         where = describe_rows(infinite, row_ids)

@@ -21,7 +21,7 @@ from genlens.importance.result import ImportanceResult
 from genlens.progress import Progress
 
 DEMO_ROWS = 1000
-"""Rows of the demo's data set by default; six concepts make 7 images a row."""
+"""Rows of the demo's data set by default; six concepts make 7 images a row, and the placebo one more in 200 rows."""
 _BATCH = 64
 
 

@@ -1,33 +1,40 @@
-"""Renders what a plan lacks, scores what a classifier hasn't seen, in batches; stopped at any moment, it goes on."""
+"""Renders what a plan lacks, scores what a classifier hasn't seen, in batches; stopped at any moment, it goes on.
+
+Rendering, scoring, and encoding with writing overlap: while a batch is rendered, the one before is encoded and written
+on a thread (`genlens.batch_writer`). Scoring has a thread of its own only where the generator runs on a GPU of CUDA:
+two torch jobs at once on the same CPU cores are slower than one after the other (`benchmarks/throughput.py`).
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from genlens.batch_writer import Batch, BatchWriter
 from genlens.classifiers.protocol import Classifier
 from genlens.concepts import ConceptTable
 from genlens.datasets.images import load_image
 from genlens.errors import UserError, check_integer
 from genlens.files import WriteError
 from genlens.generators.protocol import Generator, preferred_batch
+from genlens.memory import is_out_of_memory, release_memory
+from genlens.overlap import Worker, ahead
 from genlens.plan import Plan
 from genlens.progress import Progress, SilentProgress
 from genlens.run_folder import RunFolder
-from genlens.score_cache import ScoreCache
+from genlens.scorer import Scorer
 from genlens.store import image_key
 
 REAL_BATCH = 32
-"""Real images scored at once: photographs are large, and a batch of them is in memory."""
-
-_T = TypeVar("_T")
-Images = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+"""Real images scored at once; fewer where they are large, see `REAL_BYTES`."""
+REAL_BYTES = 2**27
+"""A batch of real images is closed when it has so many bytes: two batches are in memory."""
 
 
 def plan_keys(plan: Plan, generator: Generator) -> list[str]:
@@ -39,43 +46,65 @@ def plan_keys(plan: Plan, generator: Generator) -> list[str]:
 class Engine:
     """Rendering and scoring into one run folder, in one process. The caller holds `folder.lock()`.
 
-    At most one batch of images is in memory. Each batch is written before the next begins, so a kill costs one batch.
+    At most two batches are in memory, one being rendered and one being scored and written, so a kill costs at most two
+    batches. The images are written in order, each batch whole or not at all, and its scores after it.
 
     Args:
         folder: where images and scores are and go.
-        batch_size: images a batch; None: what the generator prefers.
+        batch_size: images a batch; None: what the generator prefers. Halved, for good, when memory runs out.
         progress: told what is going on.
+        score_aside: score on a thread of its own while the next batch is rendered; None: where the generator says that
+            it runs on a GPU of CUDA.
     """
 
-    def __init__(self, folder: RunFolder, *, batch_size: int | None = None, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        *,
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+        score_aside: bool | None = None,
+    ) -> None:
         self.folder = folder
         self.batch_size = None if batch_size is None else check_integer("batch_size", batch_size, 1)
         self.progress = progress or SilentProgress()
+        self._score_aside = score_aside
+        self._largest: int | None = None
 
     def run(
-        self, plan: Plan, generator: Generator, classifiers: Mapping[str, Classifier]
+        self,
+        plan: Plan,
+        generator: Generator,
+        classifiers: Mapping[str, Classifier],
+        images: Sequence[int] | None = None,
     ) -> dict[str, NDArray[np.float32]]:
         """Render the images that aren't in the folder yet, and score those that a classifier hasn't seen.
 
         Args:
             plan: M distinct pairs of caption and seed.
             generator: renders them.
-            classifiers: by name; each scores a batch while it is in memory.
+            classifiers: by name; each scores a batch while it is in memory, on one thread at a time.
+            images: numbers in [0, M) of the images that are wanted; None: all. The others aren't touched.
 
         Returns:
-            For each name float32 (M, C), in the order of the plan.
+            For each name float32 (M, C), in the order of the plan, or (len(images), C) in the order of `images`.
 
         Raises:
+            IndexError: a number in `images` isn't one of the plan's.
             CaptionError: captions are too long for the generator; nothing has been rendered.
-            UserError: a classifier's scores have the wrong shape or aren't finite, or the disk is full.
-            KeyboardInterrupt: Ctrl-C; its message says how to go on. The batch in hand is lost, all others are kept.
+            UserError: a classifier's scores have the wrong shape or aren't finite, the memory doesn't hold a single
+                image, or the disk is full.
+            KeyboardInterrupt: Ctrl-C; its message says how to go on. The batch that is being rendered is lost, all
+                others are kept.
         """
-        keys = plan_keys(plan, generator)
-        models = [_Scorer(name, model, self.folder.scores(model.fingerprint)) for name, model in classifiers.items()]
-        self._render(plan, keys, generator, models)
-        self._score_stored(keys, models)
-        self._render(plan, keys, generator, models)  # what turned out damaged when it was read; scored at once
-        return {scorer.name: scorer.cache.get(keys) for scorer in models}
+        keys, wanted = plan_keys(plan, generator), _numbers(plan, images)
+        scorers = {name: self._scorer(name, model) for name, model in classifiers.items()}
+        working = list({id(scorer.cache): scorer for scorer in scorers.values()}.values())  # one model in two roles
+        names = [keys[number] for number in wanted]
+        self._render(plan, keys, wanted, generator, working)
+        self._score_stored(names, working)
+        self._render(plan, keys, wanted, generator, working)  # what turned out damaged when read; scored at once
+        return {name: scorer.cache.get(names) for name, scorer in scorers.items()}
 
     def score_real(self, table: ConceptTable, classifier: Classifier, name: str = "classifier") -> NDArray[np.float32]:
         """Score the table's own images; a file is scored once, wherever it lies and whatever it is called.
@@ -95,41 +124,127 @@ class Engine:
         """
         if table.image_paths is None:
             raise UserError(f"`table` ({table.source}) has no image files, so its real images can't be scored.")
-        scorer = _Scorer(name, classifier, self.folder.scores(classifier.fingerprint))
+        scorer = self._scorer(name, classifier)
         keys = [_file_key(path) for path in table.image_paths]
         missing = {key: path for key, path in zip(keys, table.image_paths, strict=True) if key not in scorer.cache}
-        size = self.batch_size or REAL_BATCH
-        with self._task("Scoring real images", len(missing)) as task:
-            for batch in _batches(list(missing), size):
-                scorer.score(batch, [load_image(missing[key]) for key in batch])
-                task.advance(len(batch))
+        batches = _load_batches(missing, self.batch_size or REAL_BATCH)
+        with self._task("Scoring real images", len(missing)) as task, closing(ahead(batches, "loader")) as loaded:
+            for names, images in loaded:
+                scorer.keep(scorer.predict(names, images))
+                task.advance(len(names))
         return scorer.cache.get(keys)
 
-    def _render(self, plan: Plan, keys: list[str], generator: Generator, models: list[_Scorer]) -> None:
-        store = self.folder.images
-        missing = list({key: i for i, key in enumerate(keys) if key not in store}.values())
+    def images(self, generator: Generator, wanted: Mapping[str, tuple[str, int]]) -> dict[str, NDArray[np.uint8]]:
+        """Some images; those that aren't in the folder, or turn out damaged there, are rendered.
+
+        Args:
+            generator: renders them.
+            wanted: key -> caption and seed.
+
+        Returns:
+            Key -> uint8 (H, W, 3).
+
+        Raises:
+            UserError: the memory doesn't hold a single image, or the disk is full.
+        """
+        store, found = self.folder.images, dict[str, NDArray[np.uint8]]()
+        while lacking := [key for key in wanted if key not in found]:
+            missing = [key for key in lacking if key not in store]
+            while missing:
+                keys = missing[: self._size(generator)]
+                captions, seeds = [wanted[key][0] for key in keys], [wanted[key][1] for key in keys]
+                images = self._generate(generator, captions, seeds)
+                if images is not None:
+                    store.append(keys, captions, seeds, images)
+                    missing = missing[len(keys) :]
+            for names, stored in store.read(lacking):
+                found.update(zip(names, stored, strict=True))
+        return found
+
+    def _scorer(self, name: str, classifier: Classifier) -> Scorer:
+        return Scorer(name, classifier, self.folder.scores(classifier.fingerprint))
+
+    def _render(
+        self, plan: Plan, keys: list[str], wanted: Sequence[int], generator: Generator, scorers: list[Scorer]
+    ) -> None:
+        missing = self._missing(keys, wanted)
         if not missing:
             return
         generator.check_captions(list(dict.fromkeys(plan.captions[i] for i in missing)))
-        with self._task("Rendering", len(missing)) as task:
-            for batch in _batches(missing, self.batch_size or preferred_batch(generator)):
-                captions = [plan.captions[i] for i in batch]
-                seeds = [int(plan.seeds[i]) for i in batch]
-                images = _checked_images(generator.generate(captions, seeds), len(batch))
-                names = [keys[i] for i in batch]
-                store.append(names, captions, seeds, images)
-                for scorer in models:
-                    scorer.score(names, images)
-                task.advance(len(batch))
+        with (
+            self._task("Rendering", len(missing)) as task,
+            self._scoring(generator, scorers) as score,
+            BatchWriter(self.folder.images, scorers, task.advance) as writer,
+        ):
+            start = 0
+            while start < len(missing):
+                numbers = missing[start : start + self._size(generator)]
+                captions, seeds = [plan.captions[i] for i in numbers], [int(plan.seeds[i]) for i in numbers]
+                images = self._generate(generator, captions, seeds)
+                if images is None:
+                    continue
+                batch = Batch([keys[i] for i in numbers], captions, seeds, images)
+                writer.write(batch)
+                score(batch)
+                start += len(numbers)
 
-    def _score_stored(self, keys: list[str], models: list[_Scorer]) -> None:
-        unseen = [key for key in dict.fromkeys(keys) if any(key not in scorer.cache for scorer in models)]
+    def _missing(self, keys: list[str], wanted: Sequence[int]) -> list[int]:
+        """Numbers of the wanted images that aren't stored, each once."""
+        return list({keys[number]: number for number in wanted if keys[number] not in self.folder.images}.values())
+
+    def _size(self, generator: Generator) -> int:
+        """Images in the next batch."""
+        size = self.batch_size or preferred_batch(generator)
+        return size if self._largest is None else min(size, self._largest)
+
+    def _generate(self, generator: Generator, captions: list[str], seeds: list[int]) -> NDArray[np.uint8] | None:
+        """One batch; None, with smaller batches from now on, if the memory didn't hold it."""
+        try:
+            return checked_images(generator.generate(captions, seeds), len(captions))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(captions) == 1:
+                raise UserError(
+                    "The memory doesn't hold the generator with one image. Choose a smaller `size` or `dtype`, or free "
+                    "some memory."
+                ) from error
+            self._largest = len(captions) // 2
+        release_memory()
+        return None
+
+    @contextmanager
+    def _scoring(self, generator: Generator, scorers: list[Scorer]) -> Iterator[Callable[[Batch], None]]:
+        """How a batch gets its scores: at once, or on a thread while the next one is rendered."""
+
+        def score(batch: Batch) -> None:
+            batch.set_scores(lambda: [scorer.predict(batch.keys, batch.images) for scorer in scorers])
+
+        aside = _runs_on_cuda(generator) if self._score_aside is None else self._score_aside
+        if not (aside and scorers):
+            yield score
+            return
+        worker = Worker("scorer")
+
+        def score_later(batch: Batch) -> None:
+            batch.claim()
+            worker.submit(lambda: score(batch))
+
+        try:
+            _stay_on_this_gpu(worker)
+            yield score_later
+        finally:
+            worker.close(wait=False)
+
+    def _score_stored(self, keys: list[str], scorers: list[Scorer]) -> None:
+        unseen = [key for key in dict.fromkeys(keys) if any(key not in scorer.cache for scorer in scorers)]
         if not unseen:
             return
-        with self._task("Scoring", len(unseen)) as task:
-            for names, images in self.folder.images.read(unseen):
-                for scorer in models:
-                    scorer.score(names, images)
+        stored = ahead(self.folder.images.read(unseen), "reader")
+        with self._task("Scoring", len(unseen)) as task, closing(stored) as batches:
+            for names, images in batches:
+                for scorer in scorers:
+                    scorer.keep(scorer.predict(names, images))
                 task.advance(len(names))
 
     @contextmanager
@@ -161,43 +276,18 @@ class _Task:
         return f"{self._count:,} of {self._total:,} images are done and kept"
 
 
-class _Scorer:
-    """A classifier with its name and its cache."""
-
-    def __init__(self, name: str, classifier: Classifier, cache: ScoreCache) -> None:
-        self.name, self.cache = name, cache
-        self._classifier = classifier
-
-    def score(self, keys: Sequence[str], images: Images) -> None:
-        """Score and keep those of a batch that aren't scored yet."""
-        new = [i for i, key in enumerate(keys) if key not in self.cache]
-        if new:
-            scores = self._classifier.predict([images[i] for i in new])
-            self.cache.append([keys[i] for i in new], self._checked(scores, len(new)))
-
-    def _checked(self, scores: object, n: int) -> NDArray[np.float32]:
-        """Scores as float32 (n, C); raises UserError if they are anything else, or not finite."""
-        try:
-            array = np.asarray(scores, dtype=np.float32)
-        except (TypeError, ValueError):
-            raise UserError(f"Classifier '{self.name}' must return numbers; got {type(scores).__name__}.") from None
-        if array.ndim != 2 or array.shape[0] != n or array.shape[1] == 0:
-            raise UserError(
-                f"Classifier '{self.name}' must return an array (images, outputs), here ({n}, C); got {array.shape}."
-            )
-        columns = self.cache.n_outputs
-        if columns is not None and array.shape[1] != columns:
-            raise UserError(
-                f"Classifier '{self.name}' gave {array.shape[1]} outputs an image, and {columns} before. "
-                "Its fingerprint must change when the model does."
-            )
-        bad = int((~np.isfinite(array)).any(axis=1).sum())
-        if bad:
-            raise UserError(f"Classifier '{self.name}' returned NaN or infinity for {bad} of a batch of {n} images.")
-        return array
+def _numbers(plan: Plan, images: Sequence[int] | None) -> Sequence[int]:
+    """The images that are wanted, in their order."""
+    if images is None:
+        return range(plan.n_images)
+    numbers = [int(number) for number in images]
+    if numbers and not 0 <= min(numbers) <= max(numbers) < plan.n_images:
+        raise IndexError(f"`images` must lie in [0, {plan.n_images}); got {min(numbers)} to {max(numbers)}")
+    return numbers
 
 
-def _checked_images(images: NDArray[np.uint8], n: int) -> NDArray[np.uint8]:
+def checked_images(images: NDArray[np.uint8], n: int) -> NDArray[np.uint8]:
+    """What a generator returned for n captions; raises UserError unless it is uint8 (n, H, W, 3)."""
     array = np.asarray(images)
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[0] != n or array.shape[3] != 3:
         raise UserError(
@@ -206,9 +296,30 @@ def _checked_images(images: NDArray[np.uint8], n: int) -> NDArray[np.uint8]:
     return array
 
 
-def _batches(items: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def _load_batches(paths: Mapping[str, Path], size: int) -> Iterator[tuple[list[str], list[NDArray[np.uint8]]]]:
+    """Image files by key -> batches of keys and images: at most `size`, and closed at `REAL_BYTES`."""
+    keys: list[str] = []
+    images: list[NDArray[np.uint8]] = []
+    for key, path in paths.items():
+        keys.append(key)
+        images.append(load_image(path))
+        if len(keys) == size or sum(image.nbytes for image in images) >= REAL_BYTES:
+            yield keys, images
+            keys, images = [], []
+    if keys:
+        yield keys, images
+
+
+def _runs_on_cuda(generator: Generator) -> bool:
+    return str(getattr(generator, "device", "cpu")).startswith("cuda")
+
+
+def _stay_on_this_gpu(worker: Worker) -> None:
+    """A thread begins on the first GPU, whichever one its maker is on."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        device = torch.cuda.current_device()
+        worker.submit(lambda: torch.cuda.set_device(device))
 
 
 def _file_key(path: Path) -> str:

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from numbers import Integral
+
+_LONGEST = 2000
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters (escape sequences begin with one), line separators, marks that turn text round, surrogates."""
+
+
+def printable(text: str) -> str:
+    """Text of one line that a terminal shows and does not obey: what it would obey is written as an escape."""
+    return _UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class GenlensError(Exception):
-    """Base class of every error genlens raises on purpose."""
+    """Base class of every error genlens raises on purpose. Its text is one line, whatever was read from a file."""
+
+    def __str__(self) -> str:
+        """The message, printable, cut where a value in it is very long."""
+        text = printable(re.sub(r"\s*[\r\n]\s*", " ", super().__str__()))
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 100]}… ({len(text):,} characters)"
 
 
 class UserError(GenlensError, ValueError):

@@ -15,7 +15,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 class WriteError(UserError):
     """A file or folder can't be written: the disk is full, or it isn't allowed."""
 
-    def __init__(self, folder: Path, error: OSError) -> None:
+    def __init__(self, folder: Path | str, error: OSError) -> None:
         if error.errno in _FULL:
             super().__init__(f"The disk is full: can't write to {folder}. Free some space.")
         else:

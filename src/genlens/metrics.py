@@ -55,6 +55,7 @@ class Scoring:
         per_row: additive scores: (y_true, y_score) -> (N,).
         scale: additive scores that divide by a mean over the labels (r2): y_true -> (N,).
         of_classes: whether labels are classes, for `codes`.
+        of_probabilities: whether it needs probabilities; log-odds are turned into them, other scores can't be.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Scoring:
     per_row: PerRow | None = None
     scale: Callable[[np.ndarray], np.ndarray] | None = None
     of_classes: bool = False
+    of_probabilities: bool = False
 
     def __call__(self, y_true: np.ndarray, y_score: np.ndarray) -> float:
         """Score predictions (N,) or (N, C) against labels (N,)."""
@@ -99,11 +101,13 @@ def get_scoring(scoring: str | Scoring | Callable[..., float]) -> Scoring:
         raise UserError(f"`scoring` must be a scikit-learn scorer name; got {scoring!r}. Near: {', '.join(near)}.")
     if scoring == "roc_auc":
         return Scoring(scoring, "auroc", _roc_auc)
-    function = partial(_scored, get_scorer(scoring), scoring in REGRESSION_SCORERS, scoring)
+    scorer = get_scorer(scoring)
+    function = partial(_scored, scorer, scoring in REGRESSION_SCORERS, scoring)
     per_row = _PER_ROW.get(scoring)
     scale = _squared_deviation if scoring == "r2" else None
     of_classes = scoring not in REGRESSION_SCORERS
-    return Scoring(scoring, "additive" if per_row else "other", function, per_row, scale, of_classes)
+    certain = scorer._response_method == "predict_proba"
+    return Scoring(scoring, "additive" if per_row else "other", function, per_row, scale, of_classes, certain)
 
 
 def positives(labels: np.ndarray) -> np.ndarray:
@@ -157,10 +161,42 @@ def _from_callable(scoring: object) -> Scoring:
         raise UserError(f"`scoring` must be a scorer name or a callable (y_true, y_score) -> float; got {scoring!r}.")
     response = getattr(scoring, "_response_method", None)  # set on the objects of sklearn.metrics.make_scorer
     if response is None:
-        return Scoring(str(getattr(scoring, "__name__", type(scoring).__name__)), "other", scoring)
+        name = str(getattr(scoring, "__name__", type(scoring).__name__))
+        return Scoring(name, "other", partial(_called, scoring, name))
     metric = scoring._score_func  # type: ignore[attr-defined]
     raw = response == "predict" and metric.__module__.endswith("_regression")
-    return Scoring(metric.__name__, "other", partial(_scored, scoring, raw, metric.__name__), of_classes=not raw)
+    function, certain = partial(_scored, scoring, raw, metric.__name__), response == "predict_proba"
+    return Scoring(metric.__name__, "other", function, of_classes=not raw, of_probabilities=certain)
+
+
+def _called(function: Callable[..., float], name: str, y_true: np.ndarray, y_score: np.ndarray) -> float:
+    """Call a user's own score, which gets the target score as it is."""
+    try:
+        return function(y_true, y_score)
+    except ValueError as error:
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise UserError(
+            f"`scoring`={name!r} doesn't take the target's scores, {y_score.min():.3g} to {y_score.max():.3g} "
+            f"({reason}). They are log-odds where the classifier has them: one that needs probabilities must "
+            "take their logistic."
+        ) from error
+
+
+def refuse_uncertain(scoring: Scoring, outputs: str) -> None:
+    """Refuse a score of probabilities for a classifier that gives neither logits nor probabilities.
+
+    Args:
+        scoring: the score.
+        outputs: what the classifier's outputs are, see `genlens.classifiers.protocol.Outputs`.
+
+    Raises:
+        UserError: they don't fit.
+    """
+    if scoring.of_probabilities and outputs == "scores":
+        raise UserError(
+            f"`scoring`={scoring.name!r} needs probabilities, and the classifier's outputs are scores of no known "
+            "scale. Load it with outputs='logits' or outputs='probabilities' if they are that, or use e.g. 'roc_auc'."
+        )
 
 
 def _roc_auc(y_true: np.ndarray, y_score: np.ndarray) -> float:

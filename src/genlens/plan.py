@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from genlens.captions import caption, plain, reference_captions
+from genlens.captions import CaptionWriter, plain
 from genlens.columns import Concept
 from genlens.concepts import ConceptTable
 from genlens.errors import UserError, check_integer
@@ -87,6 +87,11 @@ class Plan:
         """Number of images without the plan: N R (1 + D P), each permutation rendered anew."""
         return int(self.reference.size) * (1 + len(self.states) * n_repeats)
 
+    def n_further(self, states: ConceptStates) -> int:
+        """Images of some states that neither the reference nor the concepts' own states need."""
+        own = np.concatenate([self.reference.ravel(), *(item.index.ravel() for item in self.states)])
+        return len(np.setdiff1d(states.index, own))
+
 
 class PlanBuilder:
     """Collects the distinct images of a plan; what asks for an image that is there already gets its number.
@@ -102,7 +107,8 @@ class PlanBuilder:
 
     def __init__(self, table: ConceptTable, seed: int, n_draws: int = 1, n_donors: int = 2, noise: Noise = "common"):
         self.table, self.seed, self.n_draws, self.n_donors, self.noise = table, seed, n_draws, n_donors, noise
-        self.texts = reference_captions(table)
+        self._writer = CaptionWriter(table)
+        self.texts = tuple(self._writer.text(row) for row in range(table.n_rows))
         self._seeds = [[row_seed(seed, row_id, draw) for draw in range(n_draws)] for row_id in table.row_ids]
         self._numbers: dict[tuple[str, int], int] = {}
 
@@ -132,14 +138,15 @@ class PlanBuilder:
             (N, S, R) image numbers.
         """
         n_rows, n_slots, _ = values.shape
-        own = [self.table.concept(name).values for name in names]
+        own = list(zip(*(self.table.concept(name).values.tolist() for name in names), strict=True))
+        common = self.noise == "common"
         index = np.empty((n_rows, n_slots, self.n_draws), dtype=np.int64)
-        for row, slot in np.ndindex(n_rows, n_slots):
-            state = dict(zip(names, values[row, slot], strict=True))
-            same = all(value == column[row] for value, column in zip(state.values(), own, strict=True))
-            text = self.texts[row] if same else caption(self.table, row, state)
-            label = ", ".join(f"{name}={plain(value)}" for name, value in state.items())
-            index[row, slot] = self.images(row, text, label)
+        for row, slots in enumerate(values.tolist()):
+            for slot, state in enumerate(slots):
+                changed = None if tuple(state) == own[row] else dict(zip(names, state, strict=True))
+                text = self.texts[row] if changed is None else self._writer.text(row, changed)
+                label = None if common else ", ".join(map("{}={}".format, names, map(plain, state)))
+                index[row, slot] = self.images(row, text, label)
         return index
 
     def finish(
@@ -149,8 +156,9 @@ class PlanBuilder:
         extras: Mapping[str, tuple[ConceptStates, ...]],
     ) -> Plan:
         """The plan of all images asked for so far."""
-        captions, seeds = zip(*self._numbers, strict=True)
-        return Plan(captions, np.array(seeds, np.int64), reference, tuple(states), MappingProxyType(dict(extras)))
+        captions = tuple(text for text, _ in self._numbers)
+        seeds = np.fromiter((noise_seed for _, noise_seed in self._numbers), np.int64, len(self._numbers))
+        return Plan(captions, seeds, reference, tuple(states), MappingProxyType(dict(extras)))
 
 
 Extra = Callable[[PlanBuilder], tuple[ConceptStates, ...]]

@@ -8,21 +8,22 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from genlens.errors import RunFolderError
-from genlens.files import make_folder, remove_strays, write_atomic
+from genlens.files import WriteError, make_folder, remove_strays, write_atomic
 from genlens.score_cache import ScoreCache
 from genlens.store import ImageStore
 
 SETTINGS_FILE = "run.json"
 RESULT_FILES = (
     "result.json", "checks.json", "analyses.json", "ranking.csv", "report.html",
-    "repeats.parquet", "effects.parquet", "gallery.parquet", SETTINGS_FILE,
+    "repeats.parquet", "effects.parquet", "gallery.parquet", "plan_images.parquet", "plan_rows.parquet",
+    "plan.json", SETTINGS_FILE,
 )  # fmt: skip
 _LOCK_FILE = "lock"
 _PACKAGES = ("genlens", "numpy", "torch", "diffusers", "transformers", "scikit-learn", "pyarrow")
@@ -32,10 +33,16 @@ class RunFolder:
     """The folder of a run: `run.json`, `images/`, `scores/`, results.
 
     Nothing is touched until `open_or_create`. Writers hold `lock()`; readers need no lock.
+
+    Args:
+        path: the folder, on a disk of this machine or a shared one.
+        images: fsspec URL (or path) of the images, which several machines and runs may share; None: the place that the
+            run in this folder was begun with, or `images/` below it.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, images: str | None = None) -> None:
         self.path = Path(path)
+        self._place = images
         self._images: ImageStore | None = None
         self._scores: dict[str, ScoreCache] = {}
         self._locked = False
@@ -44,7 +51,8 @@ class RunFolder:
     def images(self) -> ImageStore:
         """The images rendered so far."""
         if self._images is None:
-            self._images = ImageStore(self.path / "images")
+            written = self.settings.get("images") if self._place is None and self.exists() else self._place
+            self._images = ImageStore(self.path / "images" if written is None else str(written))
         return self._images
 
     def scores(self, classifier_fingerprint: str) -> ScoreCache:
@@ -71,8 +79,8 @@ class RunFolder:
                 raise TypeError("settings is no object")
         except FileNotFoundError:
             raise RunFolderError(f"{self.path} is not a run folder: it has no {SETTINGS_FILE}.") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = str(error).splitlines()[0]
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise RunFolderError(f"{path} is damaged ({reason}). Choose another folder or pass --overwrite.") from None
         return dict(content)
 
@@ -87,14 +95,15 @@ class RunFolder:
         Args:
             settings: everything that decides which images are rendered, JSON values by name. What may differ
                 between two uses of the same images (the classifier, n_repeats) doesn't belong here.
-            overwrite: throw away the run that is here, images and scores included.
+            overwrite: throw away the run that is here, images and scores included (not images at a place of their own,
+                which other runs may use).
 
         Raises:
             RunFolderError: the run here was written with other settings (each is named), or the folder holds
                 something that isn't a run, or another process writes it.
             WriteError: the folder can't be made or written.
         """
-        wanted = _as_json(settings)
+        wanted = _as_json(settings) | ({} if self._place is None else {"images": self._place})
         self._check_is_usable()
         if self.exists() and not overwrite:
             _compare(self.path, self.settings, wanted)
@@ -198,7 +207,10 @@ def _short(value: Any) -> str:
 def _acquire(path: Path) -> int:
     """Open and lock `path`; retried where its last owner removed it between the two steps."""
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise WriteError(path.parent, error) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -213,14 +225,15 @@ def _acquire(path: Path) -> int:
 
 def _write_owner(handle: int) -> None:
     owner = {"pid": os.getpid(), "host": platform.node(), "since": datetime.now().isoformat(" ", timespec="seconds")}
-    os.ftruncate(handle, 0)
-    os.write(handle, json.dumps(owner).encode())
+    with suppress(OSError):  # it only serves a message; a full disk is noticed soon enough
+        os.ftruncate(handle, 0)
+        os.write(handle, json.dumps(owner).encode())
 
 
 def _refusal(path: Path) -> str:
     try:
         owner = json.loads(path.read_text(encoding="utf-8"))
         who = f"process {owner['pid']} on {owner['host']} (since {owner['since']})"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         who = "another process"
     return f"{path.parent} is in use by {who}. Wait until it ends, or choose another folder."

@@ -23,12 +23,24 @@ class ScoreCache:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self._shards = Shards(Path(folder), _SCHEMA, durable=False)
+        self._width: int | None = None
+        self._shards = Shards(folder, _SCHEMA, durable=False, check=self._check)
         self._rows: dict[str, NDArray[np.float32]] = {}
         for table in self._shards.scan(["key", "scores"]):
             keys, values = table["key"].to_pylist(), table["scores"].combine_chunks()
             scores = values.flatten().to_numpy(zero_copy_only=False).reshape(len(keys), -1)
             self._rows.update(zip(keys, scores, strict=True))
+
+    def _check(self, table: pa.Table) -> None:
+        """Raise ValueError unless the scores are finite, and as many an image as in the files before."""
+        values = table["scores"].combine_chunks()
+        flat = values.flatten()
+        widths = set(values.value_lengths().to_pylist()) or {self._width}
+        if values.null_count or flat.null_count or not np.isfinite(flat.to_numpy(zero_copy_only=False)).all():
+            raise ValueError("scores that are no numbers")
+        if len(widths) > 1 or widths & {0, None} or not widths <= {self._width or max(widths)}:
+            raise ValueError(f"{sorted(widths, key=str)} scores an image instead of {self._width}")
+        self._width = widths.pop()
 
     @property
     def n_outputs(self) -> int | None:
@@ -52,7 +64,7 @@ class ScoreCache:
         if columns is not None and scores.shape[1] != columns:
             raise UserError(
                 f"The classifier gave {scores.shape[1]} scores an image, and {columns} before "
-                f"({self._shards.folder}); its fingerprint must change when the model does."
+                f"({self._shards.place}); its fingerprint must change when the model does."
             )
         scores = np.ascontiguousarray(scores, dtype=np.float32)
         self._shards.append({"key": list(keys), "scores": list(scores)})

@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
+from genlens.datasets.images import BOMB, DAMAGED, MAX_PIXELS
 from genlens.shards import Shards
 
 _FEATURES = {
@@ -47,18 +48,19 @@ class ImageStore:
     """Images in Parquet files that Hugging Face `datasets` opens too; columns key, caption, seed, image (PNG).
 
     Args:
-        folder: made at the first append. Its files are listed once, here.
+        place: a folder, made at the first append, or an fsspec URL. Its files are listed once, here.
+        scan: False: don't list them; what is there counts as absent. For those that only append.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self._shards = Shards(Path(folder), _SCHEMA)
-        for _ in self._shards.scan(["key"]):
+    def __init__(self, place: str | Path, *, scan: bool = True) -> None:
+        self._shards = Shards(place, _SCHEMA)
+        for _ in self._shards.scan(["key"]) if scan else ():
             pass
 
     @property
-    def folder(self) -> Path:
-        """Where the files are."""
-        return self._shards.folder
+    def place(self) -> str:
+        """Where the files are: a path or a URL."""
+        return self._shards.place
 
     @property
     def damaged(self) -> Sequence[str]:
@@ -97,6 +99,18 @@ class ImageStore:
         seeds = [int(seed) for seed in seeds]
         self._shards.append({"key": list(keys), "caption": list(captions), "seed": seeds, "image": encoded})
 
+    def adopt(self, keys: Sequence[str], name: str | None = None) -> None:
+        """Learn of a batch with these keys that another process appended at the same place, see `Shards.adopt`."""
+        self._shards.adopt(keys, name)
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Count these images as absent."""
+        self._shards.forget(keys)
+
+    def files(self, keys: Iterable[str]) -> dict[str, list[str]]:
+        """Name of each file that holds some of these images -> their keys. Raises KeyError if one is absent."""
+        return self._shards.files(keys)
+
     def read(self, keys: Iterable[str]) -> Iterator[tuple[list[str], list[NDArray[np.uint8]]]]:
         """Read images, one file's worth at a time, in the order of the files.
 
@@ -108,9 +122,12 @@ class ImageStore:
         Raises:
             KeyError: a key isn't in the store.
         """
-        for table in self._shards.tables(keys):
-            images = [decode_image(cell["bytes"].as_py()) for cell in table["image"]]
-            yield table["key"].to_pylist(), images
+        yield from self._shards.tables(keys, _decoded)
+
+
+def _decoded(table: pa.Table) -> tuple[list[str], list[NDArray[np.uint8]]]:
+    """Keys and images; the file's own paths, as Hugging Face `datasets` wants them, are never followed."""
+    return table["key"].to_pylist(), [decode_image(cell["bytes"].as_py()) for cell in table["image"]]
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:
@@ -121,6 +138,15 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
 
 
 def decode_image(data: bytes) -> NDArray[np.uint8]:
-    """Array uint8 (H, W, 3) of an encoded image."""
-    with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image.convert("RGB"))
+    """Array uint8 (H, W, 3) of a PNG file.
+
+    Raises:
+        ValueError: it is none, is damaged, or has more than `MAX_PIXELS` pixels.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"more than {MAX_PIXELS:,} pixels")
+            return np.asarray(image.convert("RGB"))
+    except (*DAMAGED, *BOMB) as error:
+        raise ValueError(f"an image in it can't be read: {error}") from error

@@ -122,7 +122,7 @@ def test_rle_in_both_forms_is_decoded() -> None:
         ({"size": [8, 10], "counts": [70]}, "its runs must be whole numbers that add up to 80"),
         ({"size": [8, 10], "counts": [85, -5]}, "its runs must be whole numbers"),
         ({"size": [8, 10], "counts": 80}, "its counts are neither a list nor text"),
-        ({"size": [8, 10], "counts": "zzzz~~"}, "RLE counts exceed the mask dimensions"),
+        ({"size": [8, 10], "counts": "zzzz~~"}, "its counts aren't a compressed RLE"),
         ({"size": [8, 10], "counts": "ä"}, "'ascii' codec can't encode"),
         ({"counts": [80]}, "'size'"),
     ],

@@ -9,18 +9,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from genlens.baselines.lime import LimeSettings, rank_by_lime
+from genlens.classifiers.bundled import load_shapes_concepts
 from genlens.datasets.shapes import CONCEPTS
 from genlens.errors import UserError
-from genlens.experiments import shapes_architectures, shapes_baselines, shapes_lab, shapes_main
-from genlens.experiments.document import Picture, Section, Table, to_markdown, write_html
+from genlens.experiments import (
+    shapes_architectures,
+    shapes_baselines,
+    shapes_hard,
+    shapes_lab,
+    shapes_main,
+    shapes_quality,
+)
 from genlens.experiments.shapes import PARTS, Reproduction, check_parts, reproduce_shapes
 from genlens.experiments.shapes_baselines import THRESHOLDS, best_gradcam, best_lime, pooled_r
 from genlens.experiments.shapes_correlation import PAIR, correlated_table
 from genlens.experiments.shapes_lab import Settings
-from genlens.experiments.shapes_models import sample_targets
+from genlens.experiments.shapes_models import sample_targets, shapes_table
+from genlens.experiments.shapes_questions import QUESTIONS, questions_section
 from genlens.experiments.stages import Stages
 from genlens.generators.drawer import DrawerGenerator
 from genlens.generators.protocol import Generator
+from genlens.reports.document import Picture, Section, Table, to_markdown, write_html
 
 SMALL = Settings(models=4, rows=40, n_repeats=5, lime_rows=32, lime_samples=10, generator="drawer")
 
@@ -87,25 +97,39 @@ def test_the_open_questions_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(shapes_architectures, "N_STEPS", 2)
     monkeypatch.setattr(shapes_architectures, "NETS", {"plain, 2": ("plain", 2), "plain, 3": ("plain", 3)})
     monkeypatch.setattr("genlens.experiments.shapes_correlation.CORRELATIONS", (0.0, 0.95))
-    monkeypatch.setattr("genlens.experiments.shapes_quality.HARMS", shapes_harms())
-    monkeypatch.setattr("genlens.experiments.shapes_quality.STEPS", (2,))
-    steps: list[int] = []
+    monkeypatch.setattr(shapes_quality, "HARMS", shapes_harms())
+    monkeypatch.setattr(shapes_quality, "LAYOUTS", (1,))
+    monkeypatch.setattr(shapes_quality, "VARIANTS", (("shipped, 2 steps", {"num_inference_steps": 2}),))
+    monkeypatch.setattr(shapes_quality, "STAGES", (7,))
+    monkeypatch.setattr(shapes_quality, "snapshots", lambda folder, steps, progress: {7: folder / "step-0007"})
+    monkeypatch.setattr("genlens.experiments.shapes_continuous.N_PLANS", 1)
+    monkeypatch.setattr(shapes_hard, "CASES", tuple(shapes_hard.CASES[k] for k in (1, 3, 6, 8)))
+    monkeypatch.setattr(shapes_hard, "N_ADJUSTED_MODELS", 1)
+    loaded: list[object] = []
 
-    def load(n: int) -> Generator:
-        steps.append(n)
+    def load(source: Path | None = None, **options: object) -> Generator:
+        loaded.append(options if source is None else source.name)
         return DrawerGenerator()
 
     result = reproduce_shapes(
-        tmp_path / "out", DrawerGenerator(), SMALL, parts=PARTS[1:], load_steps=load, log=lambda line: None
+        tmp_path / "out", DrawerGenerator(), SMALL, parts=PARTS[1:], load=load, log=lambda line: None
     )
     text = result.markdown.read_text()
     titles = re.findall(r"^### (.+)$", text, re.M)
-    assert titles == ["Architectures trained on the same data", "Correlated concepts", "Quality of the generator",
-                      "Command and cost"]  # fmt: skip
-    assert steps == [2]
+    assert titles == ["Architectures trained on the same data", "Correlated concepts",
+                      "Quality and diversity of the generator", "Hard-to-permute concepts", "Continuous concepts",
+                      "Open questions and where they are answered", "Command and cost"]  # fmt: skip
+    assert loaded == ["step-0007", {"num_inference_steps": 2}]
     slopes = {cells[0]: float(cells[3]) for cells in table_rows(text) if cells[0] in dict(shapes_harms())}
     assert slopes["drawer, no harm"] == pytest.approx(1, abs=0.02)
     assert slopes["ignores 80% of flips"] < 0.5
+
+
+def test_every_question_is_answered_by_a_section_or_named_as_out_of_reach(tmp_path: Path) -> None:
+    assert {part for _, part, _ in QUESTIONS} == {*PARTS, ""}
+    assert all(where.startswith("out of reach of shapes: ") for _, part, where in QUESTIONS if not part)
+    only_main = questions_section(["main"]).tables[0].rows
+    assert len(only_main) == sum(part in ("main", "") for _, part, _ in QUESTIONS) < len(QUESTIONS)
 
 
 def table_rows(text: str) -> list[list[str]]:
@@ -143,6 +167,19 @@ def test_tuning_takes_the_setting_with_the_largest_correlation() -> None:
     assert best_lime({"r": r}) == ("quickshift", "median", "values:3")
     assert pooled_r(np.ones((2, 3)), np.arange(6.0).reshape(2, 3)) == -1
     assert pooled_r(np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(2, 3)) == pytest.approx(1)
+
+
+def test_lime_in_parts_is_lime(tmp_path: Path) -> None:
+    table = shapes_table(tmp_path / "data", 6, 3)
+    net, targets = load_shapes_concepts(), sample_targets(2, table.presence(), 0)
+    choice = ("slic", "mean", "max:0.5")
+    parts = [
+        shapes_baselines.lime_overlaps(targets, net, table, choice, 12, rows)["iou"] for rows in ((0, 1), (2, 3, 4, 5))
+    ]
+    found = shapes_baselines.lime(table, np.concatenate(parts))
+    settings = LimeSettings(n_samples=12, superpixels="slic", hide="mean")
+    whole = rank_by_lime(targets.heads(net), table, settings, threshold="max:0.5")
+    np.testing.assert_allclose(found["importance"], whole.importance, rtol=1e-5)
 
 
 def counted(calls: list[int]) -> Callable[[], dict[str, np.ndarray]]:

@@ -235,7 +235,7 @@ def test_out_of_memory_halves_the_batch(pipeline_folder: Folders, monkeypatch: p
     assert furthest(generator.generate(CAPTIONS, SEEDS), expected) <= 1
     assert sizes == [5, 2, 2, 1]
     limit = 0
-    with pytest.raises(UserError, match=r"^The GPU's memory doesn't hold one image\. Choose a smaller `size`"):
+    with pytest.raises(UserError, match=r"^The memory doesn't hold one image\. Choose a smaller `size`"):
         generator.generate(CAPTIONS, SEEDS)
 
 

@@ -12,9 +12,10 @@ import pytest
 from genlens.errors import UserError
 from genlens.importance.adjusted import AdjustedResult, adjusted_importance
 from genlens.importance.exact import expected_importance
-from genlens.importance.first_stage import conditional_f, detection, presence_levels, two_stage
+from genlens.importance.first_stage import conditional_f, detection, presence_levels
 from genlens.importance.flips import FlipScores
 from genlens.importance.states import StateScores
+from genlens.importance.two_stage import two_stage
 from genlens.metrics import get_scoring
 from genlens.oracles import bottleneck_permutation
 
@@ -134,16 +135,16 @@ def test_one_interaction_is_found_with_its_size() -> None:
     assert result.interactions[0][2] == pytest.approx(0.5)
 
 
-def misread(scores: np.ndarray) -> np.ndarray:
+def misread(scores: np.ndarray, right: float = 0.8, wrong: float = 0.1) -> np.ndarray:
     """True positive rate .8, false positive rate .1, the same for the same image; decided by its place."""
     luck = np.random.default_rng(scores.size).random(scores.shape)
-    return (luck < np.where(scores > 0.5, 0.8, 0.1)).astype(float)
+    return (luck < np.where(scores > 0.5, right, wrong)).astype(float)
 
 
 def test_errors_of_the_concept_classifier_are_taken_out() -> None:
     images = world(4000, **HARMED)
-    corrected = images.adjusted(linear, misread, n_resamples=2)
-    as_seen = images.adjusted(linear, misread, n_resamples=2, correct_errors=False)
+    corrected = images.adjusted(linear, misread, interactions=False, n_resamples=2)
+    as_seen = images.adjusted(linear, misread, interactions=False, n_resamples=2, correct_errors=False)
     np.testing.assert_allclose(corrected.reliance_signed, WEIGHTS, atol=0.1)
     np.testing.assert_allclose(as_seen.reliance_signed / WEIGHTS, 1 / 0.7, atol=0.35)  # what isn't corrected overshoots
     assert np.abs(corrected.reliance_signed - WEIGHTS).sum() < np.abs(as_seen.reliance_signed - WEIGHTS).sum() / 3
@@ -314,3 +315,49 @@ def test_concepts_need_two_states_and_one_score() -> None:
         call(images, states=seen)
     with pytest.raises(UserError, match=r"the concept classifier's \(N, S, R, 4\); got"):
         call(images, concept_states=images.states(linear(drawn)))
+
+
+def half_drawn(share: float) -> Callable[[np.ndarray], np.ndarray]:
+    """A concept classifier that is sure about real images (N, D), and in doubt about a share of generated ones."""
+
+    def see(scores: np.ndarray) -> np.ndarray:
+        luck = np.random.default_rng(7).random(scores.shape) < share
+        return np.where(luck & (scores.ndim == 4), 0.5, scores)
+
+    return see
+
+
+def test_half_drawn_images_cost_the_intervals_and_then_the_figures() -> None:
+    images = world(ignored=(0.2, 0.2, 0.2, 0.2))
+    some, most = images.adjusted(linear, half_drawn(0.1)), images.adjusted(linear, half_drawn(0.4))
+    assert some.doubt == pytest.approx(0.1, abs=0.01)
+    assert some.withheld == ("",) * 4
+    assert np.isnan(some.ci).all()
+    assert np.isfinite(some.importance).all()
+    assert all("of its flips show clearly (< 10%), and the concept classifier is in doubt" in r for r in most.withheld)
+    assert np.isfinite(images.adjusted(linear).ci).all()
+
+
+def test_interactions_are_not_told_with_a_concept_classifier_that_errs() -> None:
+    images = world(2000, **HARMED)
+
+    def target(c: np.ndarray) -> np.ndarray:
+        return np.asarray(c @ WEIGHTS + 1.5 * c[..., 0] * c[..., 1])
+
+    result = images.adjusted(target, lambda c: misread(c, 0.94, 0.06), n_resamples=2)
+    assert result.interactions
+    assert all("effects depend on other concepts, which a concept classifier that errs" in r for r in result.withheld)
+    assert np.isfinite(images.adjusted(linear, lambda c: misread(c, 0.99, 0.01), n_resamples=2).importance).all()
+    poor = images.adjusted(linear, misread, n_resamples=2)
+    assert all("errs too often in real images: its standard error is 0.5" in r for r in poor.withheld)
+
+
+def test_a_flip_is_judged_in_its_image_not_in_the_row() -> None:
+    images = world(1000)
+    blind = images.drawn.copy()
+    blind[::2, :, :, 0] = 0  # half of the images lack "a" whatever the caption says
+    drawn = World(images.present, blind)
+    found = drawn.adjusted(lambda c: c @ WEIGHTS + 0.5 * c[..., 0] * c[..., 1])
+    with_a = images.present[:, 0] == 1
+    np.testing.assert_allclose(found.effects[1][with_a], 1.2, atol=0.05)
+    np.testing.assert_allclose(found.effects[1][~with_a], 0.7, atol=0.05)

@@ -10,6 +10,7 @@ from genlens.importance.bootstrap import bootstrap_importances
 from genlens.importance.exact import expected_importance
 from genlens.importance.inference import (
     check_confidence,
+    degrees_of_freedom,
     importance_influence,
     interval,
     score_influence,
@@ -100,3 +101,29 @@ def test_one_cluster_has_no_standard_error():
 def test_a_confidence_outside_zero_and_one_is_refused(confidence):
     with pytest.raises(UserError, match="`confidence` must lie between 0 and 1"):
         check_confidence(confidence)
+
+
+def test_few_rows_that_carry_the_variance_give_few_degrees_of_freedom():
+    assert degrees_of_freedom(np.random.default_rng(0).normal(size=2000)) == pytest.approx(2000, rel=0.1)
+    rare = np.zeros(1000)
+    rare[:5], rare[5:10] = 1, -1
+    assert degrees_of_freedom(rare) == pytest.approx(2 * 1000 / (1000 / 10 - 1))  # kurtosis N / 10
+    assert degrees_of_freedom(np.zeros(50)) == 49  # nothing varies
+    assert degrees_of_freedom(np.repeat([1.0, -1.0], 10), np.arange(20) // 2) == 9  # clusters, least kurtosis
+    assert interval(0.0, rare).high > interval(0.0, rare).se * 2.05
+
+
+def test_intervals_of_a_rare_concept_cover_where_a_normal_quantile_does_not(make_world):
+    """Ten of 100 rows have the concept: `benchmarks/coverage.py` measures this cell with more samples."""
+    scoring = get_scoring("roc_auc")
+    settings = {"weights": (1.2, 0.5), "prevalence": 0.1}
+    large = make_world(n_rows=200_000, seed=999, **settings)
+    truth = expected_importance(large.y, large.reference, large.states[0], scoring)
+    held = np.zeros(2)
+    for seed in range(300):
+        world = make_world(n_rows=100, seed=seed, **settings)
+        value = expected_importance(world.y, world.reference, world.states[0], scoring)
+        found = interval(value, importance_influence(world.y, world.reference, world.states[0], scoring))
+        held += [found.low <= truth <= found.high, abs(value - truth) <= 1.96 * found.se]
+    assert held[0] / 300 > 0.92
+    assert held[0] > held[1]

@@ -12,6 +12,7 @@ import pytest
 from genlens.errors import RunFolderError
 from genlens.importance.compute import importance_from_scores
 from genlens.importance.result import RANKING_COLUMNS, Analysis, CheckResult, ImportanceResult, Picture
+from genlens.store import encode_png
 
 CHECK = CheckResult(
     "independent-permutation", "Independent permutation", "failed", 0.2, 0.05, "It moves.", "Group them.",
@@ -25,7 +26,8 @@ ANALYSIS = Analysis(
     matrix=[[float("nan"), 0.5], [0.5, 1.0]],
     labels=["c0", "c1"],
 )  # fmt: skip
-PICTURE = Picture("c1", "row 7.png", "on", "1 dog, 2 ünïcode", 1.25, b"\x89PNG\x00\xff")
+PNG = encode_png(np.zeros((2, 3, 3), np.uint8))
+PICTURE = Picture("c1", "row 7.png", "on", "1 dog, 2 ünïcode", 1.25, PNG)
 
 
 @pytest.fixture
@@ -122,3 +124,13 @@ def test_a_damaged_file_is_one_clear_line(name, result, tmp_path):
 def test_nothing_is_pickled(result, tmp_path):
     result.save(tmp_path)
     assert not any(b"pickle" in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_effects_by_row_are_named_by_row_concept_and_state(result):
+    ids, own = tuple(f"im {k}.png" for k in range(60)), np.array([["on", "off"] * 30, ["off", "on"] * 30], dtype=object)
+    frame = dataclasses.replace(result, row_ids=ids, own=own).row_effects()
+    assert list(frame.columns) == ["row_id", "concept", "own", "effect"] and len(frame) == 120
+    assert frame.iloc[61].to_dict() == {
+        "row_id": "im 1.png", "concept": "c1", "own": "on", "effect": result.effects[1, 1]
+    }  # fmt: skip
+    assert result.row_effects()["row_id"][:2].tolist() == ["0", "1"]

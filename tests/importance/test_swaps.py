@@ -9,8 +9,9 @@ import pytest
 from scipy import stats
 
 from genlens.importance.auroc import auroc_pairs
+from genlens.importance.binary_swaps import BinarySwapStatistic
 from genlens.importance.states import StateScores
-from genlens.importance.swaps import benjamini_hochberg, swap_p_value
+from genlens.importance.swaps import _AurocStatistic, _Items, _statistic, benjamini_hochberg, swap_p_value
 from genlens.metrics import get_scoring
 
 
@@ -106,3 +107,18 @@ def test_benjamini_hochberg_skips_unknown_p_values():
         [0.03, 0.04, np.nan, 0.03], nan_ok=True
     )
     assert np.isnan(benjamini_hochberg(np.array([np.nan]))).all()
+
+
+@pytest.mark.parametrize("n_draws", [1, 3])
+@pytest.mark.parametrize("by_row", [False, True])
+def test_the_matrix_product_of_binary_concepts_equals_the_sorted_items(n_draws, by_row):
+    rng = np.random.default_rng(n_draws)
+    own, y = rng.integers(0, 2, 60), rng.integers(0, 2, 60)
+    scores = rng.normal(size=(60, 2, n_draws)).round(1)  # with ties
+    states = StateScores("c", scores, np.arange(2), np.bincount(own), own)
+    share = rng.random(60)
+    items = _Items(scores[np.arange(60), own], states, np.stack([share, 1 - share], axis=1) if by_row else None)
+    product = _statistic(y, items, get_scoring("roc_auc"))
+    assert isinstance(product, BinarySwapStatistic)
+    roles = items.swap(30, rng)
+    np.testing.assert_allclose(product(roles), _AurocStatistic(y, items, get_scoring("roc_auc"))(roles), atol=1e-12)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from genlens.datasets.shapes import CONCEPTS, draw, presence_caption, sample_presence, sample_slots, segment_caption
-from genlens.importance.result import CheckResult, ImportanceResult, Picture
+from genlens.importance.result import Analysis, CheckResult, ImportanceResult, Picture
 
 WEIGHTS = (0.95, 0.31, 0.12, 0.62, 0.02, 0.45)
 
@@ -134,3 +134,35 @@ def invent() -> Callable[..., ImportanceResult]:
 def invent_checks() -> Callable[..., tuple[CheckResult, ...]]:
     """`make_checks`: three checks with given verdicts."""
     return make_checks
+
+
+def make_analyses(names: Sequence[str]) -> tuple[Analysis, ...]:
+    """One analysis of each form: strips, curves, distributions, a matrix, a line."""
+    rng = np.random.default_rng(4)
+    strips = [
+        {"concept": name, "reliance": 1 - k / 4, "above": 0.8 - k / 4, "above_low": 0.6 - k / 4,
+         "above_high": 1 - k / 4, "q_value": 0.01, "share_flipped": 0.2, "above_the_floor": k < 3}
+        for k, name in enumerate(names)
+    ]  # fmt: skip
+    curves = [
+        {"concept": name, "value": float(x), "score": y, "score_low": y - 0.2, "score_high": y + 0.2}
+        for name in names[:3]
+        for x, y in zip(range(20, 90, 10), rng.normal(0, 1, 7).cumsum().tolist(), strict=True)
+    ]
+    spreads = [{"concept": name, "mean": 0.1, "effects": rng.normal(0, 1, 101).tolist()} for name in names]
+    matrix = rng.normal(0, 0.1, (len(names), len(names))).tolist()
+    return (
+        Analysis("placebo", "Placebo", "Reversing moves the score by .021.", "Train longer.", strips, chart="interval",
+                 reading="Above: reliance minus the placebo's."),
+        Analysis("doses", "Dose-response", "The score rises with age.", table=curves, chart="curve"),
+        Analysis("effects", "Effects by row", "The effects differ between rows.", table=spreads),
+        Analysis("interactions", "Interactions", "None stands out.", matrix=matrix, labels=list(names),
+                 guide="Row: the concept switched."),
+        Analysis("variance", "Where the error comes from", "One draw: can\u2019t split.", "Set `n_draws` to 2."),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def invent_analyses() -> Callable[[Sequence[str]], tuple[Analysis, ...]]:
+    """`make_analyses`: an analysis of each form."""
+    return make_analyses

@@ -80,7 +80,7 @@ def chromium(page: Path, *flags: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def seen(invent, invent_checks, tmp_path_factory) -> dict[tuple[str, int], dict]:
+def seen(invent, invent_checks, invent_analyses, tmp_path_factory) -> dict[tuple[str, int], dict]:
     """What every page measures of itself at every width, in one browser.
 
     Each page is a frame as wide as the window it stands for; its policy against scripts makes way for a probe.
@@ -94,7 +94,8 @@ def seen(invent, invent_checks, tmp_path_factory) -> dict[tuple[str, int], dict]
             "true_reliance": dict.fromkeys(names, 0.5),
         }
         checks = invent_checks(names, ("failed", "undecided", "passed"))
-        source = render_report(invent(names, checks=checks, settings=settings))
+        analyses = invent_analyses(names)
+        source = render_report(invent(names, checks=checks, settings=settings, analyses=analyses))
         for width in WIDTHS:
             probe = PROBE.replace("NAME", json.dumps([case, width]))
             page, n = re.subn(r'<meta http-equiv="Content-Security-Policy"[^>]*>', lambda _, p=probe: p, source)
@@ -127,8 +128,8 @@ def test_headings(seen, case: str) -> None:
     warned, first, *rest = seen[case, 1280]["headings"]
     assert warned.startswith("Read the ranking with care")
     assert first.startswith("The classifier relies most on")
-    sections = ["Ranking", "Distribution over permutations", "Checks of the assumptions", "Pictures"]
-    assert rest == [*sections, "How this was measured"]
+    sections = ["Ranking", "Distribution over permutations", "Checks of the assumptions", "Further analyses"]
+    assert rest == [*sections, "Pictures", "How this was measured"]
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -208,3 +208,24 @@ def test_extreme_inputs(invent, case: str) -> None:
 
 def test_same_result_gives_the_same_file(invent) -> None:
     assert render_report(invent()) == render_report(invent())
+
+
+def test_every_analysis_has_a_card_with_its_line_advice_and_figures(invent, invent_analyses) -> None:
+    analyses = invent_analyses(["a", EVIL])
+    page = looked_at(invent(["a", EVIL], analyses=analyses))
+    assert [a["id"] for a in page.all("div") if a.get("id", "").startswith("analysis-")] == [
+        f"analysis-{analysis.code}" for analysis in analyses
+    ]
+    for analysis in analyses:
+        assert analysis.title in page.text("h3")
+        for text in (analysis.message, analysis.advice, analysis.reading, analysis.guide):
+            assert text in page.text("p")
+    assert len([a for a in page.all("figure") if a.get("class") == "curve"]) == 2
+    assert not page.all("script")
+    assert "#analyses" in [a["href"] for a in page.all("a")]
+
+
+def test_without_analyses_there_is_no_section_of_them(invent) -> None:
+    page = looked_at(invent())
+    assert not [a for a in page.all("section") if a["id"] == "analyses"]
+    assert "#analyses" not in [a["href"] for a in page.all("a")]

@@ -98,3 +98,23 @@ def test_bars() -> None:
     assert bar(2.0, 1.0, 4, console) == "████"
     assert bar(-0.1, 1.0, 4, console) == bar(np.nan, 1.0, 4, console) == "    "
     assert bar(0.001, 1.0, 4, console) == "▏   "
+
+
+@pytest.mark.parametrize("width", [36, 80, 200])
+def test_analyses_are_lines_with_advice_below(invent, invent_analyses, width: int) -> None:
+    text = printed(invent(["a", "[b]"], analyses=invent_analyses(["a", "[b]"])), width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    flat = " ".join(text.split())
+    assert "Placebo: Reversing moves the score by .021. What to do: Train longer." in flat
+    assert "Dose-response: The score rises with age." in flat
+    assert "50.0" not in flat  # only a few tables are worth the room
+    assert "[b]" in text
+
+
+def test_the_table_of_an_analysis_keeps_the_columns_that_fit(invent, invent_analyses) -> None:
+    wide, narrow = (printed(invent(["a"], analyses=invent_analyses(["a"])), width) for width in (120, 40))
+    head = next(line for line in wide.splitlines() if "reliance  " in line and "above" in line)
+    assert head.split() == ["concept", "reliance", "above", "q", "share", "flipped", "above", "the", "floor"]
+    assert "1.000 +.800 [.600, 1.000]" in " ".join(wide.split())
+    assert "20.0% yes" in " ".join(wide.split())
+    assert "floor" not in narrow.replace("the floor", "")

@@ -88,3 +88,9 @@ def test_warnings_put_failures_first(invent_checks) -> None:
     assert [check.verdict for check in text.warnings_of(checks)] == ["failed", "undecided"]
     assert text.warning_title(checks) == "Read the ranking with care: of 3 checks, 1 failed and 1 is undecided."
     assert text.meaning(checks[0]).startswith("These rows are too few to tell whether it holds.")
+
+
+def test_many_names_are_counted() -> None:
+    assert text.few(["a", "b"]) == "a and b"
+    assert text.few(list("abcdef")) == "a, b, c, d, e and f"
+    assert text.few(list("abcdefgh"), 3) == "a, b and 6 more"

@@ -4,10 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from genlens.analyses.adjusted import adjusted
+from genlens.analyses.association import association
+from genlens.analyses.conditional import conditional
+from genlens.analyses.doses import doses
+from genlens.analyses.effects import effects, interactions
+from genlens.analyses.groups import groups
+from genlens.analyses.placebo import placebo
+from genlens.analyses.positivity import positivity_of_states
+from genlens.analyses.shapley import shapley_analysis
+from genlens.analyses.variance import variance
 from genlens.audit import Audit
 from genlens.importance.result import Analysis
 
-ANALYSES: tuple[Callable[[Audit], Analysis | None], ...] = ()
+ANALYSES: tuple[Callable[[Audit], Analysis | None], ...] = (
+    adjusted,
+    placebo,
+    effects,
+    interactions,
+    doses,
+    groups,
+    conditional,
+    shapley_analysis,
+    association,
+    positivity_of_states,
+    variance,
+)
 """In the order in which the report shows them."""
 
 

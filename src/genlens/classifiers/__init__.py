@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from genlens.classifiers.huggingface import TransformersClassifier as TransformersClassifier
     from genlens.classifiers.load import as_classifier as as_classifier
     from genlens.classifiers.load import load_classifier as load_classifier
+    from genlens.classifiers.load import load_classifiers as load_classifiers
     from genlens.classifiers.onnx import OnnxClassifier as OnnxClassifier
     from genlens.classifiers.preprocess import ImagePreprocess as ImagePreprocess
     from genlens.classifiers.protocol import Classifier as Classifier
@@ -37,6 +38,7 @@ _HOME = {
     "TransformersClassifier": "huggingface",
     "as_classifier": "load",
     "load_classifier": "load",
+    "load_classifiers": "load",
     "load_demo_target": "bundled",
     "load_shapes_checker": "bundled",
     "load_shapes_concepts": "bundled",

@@ -177,11 +177,12 @@ class ConceptNet(TorchClassifier):
             raise UserError(f"{folder} is not a concept net: it has no {' and no '.join(missing)}.")
         try:
             config = json.loads((source / CONFIG_FILE).read_text(encoding="utf-8"))
-            names = tuple(config["concepts"])
+            names = tuple(str(name) for name in config["concepts"])
             preprocess = ImagePreprocess.from_spec(config["preprocess"])
-            module = ARCHITECTURES[config["architecture"]](len(names), config["width"])
-            module.load_state_dict(load_file(source / WEIGHTS_FILE))
-        except (ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            with torch.device("meta"):  # no memory for a width that the weights don't have
+                module = ARCHITECTURES[config["architecture"]](len(names), config["width"])
+            module.load_state_dict(load_file(source / WEIGHTS_FILE), assign=True)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
             raise UserError(f"{folder} is a damaged concept net: {describe_error(error)}.") from error
         return cls(
             module,

@@ -66,9 +66,9 @@ class TransformersClassifier(TorchClassifier):
 
         try:
             processors: Any = AutoImageProcessor
-            processor = processors.from_pretrained(path_or_id)
+            processor = processors.from_pretrained(path_or_id, trust_remote_code=False)
             model = AutoModelForImageClassification.from_pretrained(
-                path_or_id, use_safetensors=True, dtype=torch.float32
+                path_or_id, use_safetensors=True, trust_remote_code=False, dtype=torch.float32
             )
         except (OSError, ValueError, ImportError, KeyError) as error:
             raise UserError(

@@ -94,7 +94,8 @@ def load_classifier(
     path, separator, name = spec.rpartition(":")
     if not separator or not path.endswith(".py") or not name:
         raise UserError(f"`classifier` must be {FORMS}; got {spec!r}.")
-    return _load_from_file(Path(path), name, outputs, device, batch_size)
+    found, source = _found_in_file(Path(path), name)
+    return _coerce(found, f"{path}:{name}", source, outputs=outputs, device=device, batch_size=batch_size)
 
 
 def _load_bundled(name: str, **options: Any) -> Classifier:
@@ -108,7 +109,48 @@ def _load_bundled(name: str, **options: Any) -> Classifier:
     return loaders[name](**options)
 
 
-def _load_from_file(path: Path, name: str, outputs: Outputs | None, device: str, batch_size: int | None) -> Classifier:
+def load_classifiers(
+    spec: str, *, outputs: Outputs | None = None, device: str = "auto", batch_size: int | None = None
+) -> dict[str, Classifier]:
+    """Load all classifiers that a text names, by name.
+
+    Args:
+        spec: as in `load_classifier`, or ``NAME=`` before it. A function ``file.py:function`` may also return a mapping
+            from names to models, such as a hundred heads on one bottleneck.
+        outputs: as in `load_classifier`.
+        device: for torch models.
+        batch_size: images at a time.
+
+    Returns:
+        One entry, called NAME or as `spec` says; or an entry for each of the mapping, called after it.
+
+    Raises:
+        UserError: as in `load_classifier`, or the mapping is empty or has a name that isn't text.
+    """
+    head, equals, rest = spec.partition("=")
+    name, text = (head.strip(), rest) if equals and "/" not in head and ":" not in head else ("", spec)
+    path, separator, function = text.rpartition(":")
+    if separator and path.endswith(".py") and function:
+        found, source = _found_in_file(Path(path), function)
+        if isinstance(found, Mapping):
+            return _mapping(found, text, source, name, outputs=outputs, device=device, batch_size=batch_size)
+        coerced = _coerce(found, text, source, outputs=outputs, device=device, batch_size=batch_size)
+        return {name or text: coerced}
+    return {name or text: load_classifier(text, outputs=outputs, device=device, batch_size=batch_size)}
+
+
+def _mapping(found: Mapping[Any, Any], where: str, source: str, name: str, **options: Any) -> dict[str, Classifier]:
+    if not found or not all(isinstance(key, str) for key in found):
+        raise UserError(f"{where} must return models by name, text -> model, at least one; got {list(found)[:3]}.")
+    prefix = f"{name} " if name else ""
+    return {
+        prefix + key: _coerce(model, f"{where} [{key}]", hash_parts(source, key, *_module_hashes(model)), **options)
+        for key, model in found.items()
+    }
+
+
+def _found_in_file(path: Path, name: str) -> tuple[Any, str]:
+    """What the file holds under a name (or what a function of that name returns), and a hash of its source."""
     if not path.is_file():
         raise UserError(f"There is no file {str(path)!r} to take the classifier {name!r} from.")
     module = _import_file(path)
@@ -122,11 +164,16 @@ def _load_from_file(path: Path, name: str, outputs: Outputs | None, device: str,
             raise
         except Exception as error:  # the user's code may raise anything
             raise UserError(f"{path}:{name} raised {describe_error(error)}.") from error
+    return found, hash_parts(hash_file(path), name, *_module_hashes(found))
+
+
+def _coerce(
+    found: Any, where: str, source: str, *, outputs: Outputs | None, device: str, batch_size: int | None
+) -> Classifier:
     if not callable(found) and not isinstance(found, Classifier):
         raise UserError(
-            f"{path}:{name} must return a Classifier, a torch.nn.Module or a callable; got {type(found).__name__}."
+            f"{where} must return a Classifier, a torch.nn.Module or a callable; got {type(found).__name__}."
         )
-    source = hash_parts(hash_file(path), name, *_module_hashes(found))
     return as_classifier(found, outputs=outputs, device=device, batch_size=batch_size, fingerprint=source)
 
 

@@ -19,6 +19,10 @@ Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "ham
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 DEFAULT_CROP_PCT = 0.875
+MAX_SIDE = 8192
+"""Longest side that an image is scaled to before it is cropped."""
+MAX_SCALED = 2**26
+"""Most pixels of an image that is scaled to be cropped."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class ImagePreprocess:
             raise UserError(f"`resize` must be one of {', '.join(get_args(Resize))}; got {self.resize!r}.")
         if not 0 < self.crop_pct <= 1:
             raise UserError(f"`crop_pct` must be in (0, 1]; got {self.crop_pct!r}.")
+        if self.size is not None and max(self.size) / self.crop_pct > MAX_SIDE:
+            raise UserError(f"`size` / `crop_pct` must be <= {MAX_SIDE}; got {self.size!r} and {self.crop_pct!r}.")
         if self.interpolation not in get_args(Interpolation):
             known = ", ".join(get_args(Interpolation))
             raise UserError(f"`interpolation` must be one of {known}; got {self.interpolation!r}.")
@@ -108,6 +114,9 @@ class ImagePreprocess:
         elif self.resize == "center":
             height = width * image.shape[0] // image.shape[1]
         scaled = (height, width)
+        if height * width > MAX_SCALED:
+            shape = f"{image.shape[1]} x {image.shape[0]} pixels"
+            raise UserError(f"An image of {shape} is too long for its width to be scaled to {size}. Crop it first.")
         if image.shape[:2] != scaled:
             from PIL import Image
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from genlens._version import __version__
-from genlens.cli import data, demo, plan, rank, reproduce, runs
+from genlens.cli import compare, data, demo, plan, rank, reproduce, runs
 from genlens.errors import GenlensError
 
 INTERRUPTED = 130
@@ -49,6 +50,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(rank.rank)
 app.command()(plan.plan)
+app.command()(compare.compare)
 app.command()(runs.check)
 app.command()(runs.report)
 app.add_typer(data.app, name="data")
@@ -71,5 +73,10 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Entry point of the console script.
+
+    Threads of torch that wait sleep instead of spinning: on a machine that does something else as well, spinning makes
+    small models several times slower (`benchmarks/threads.py`).
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app()

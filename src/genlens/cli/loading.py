@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,11 @@ from genlens.cli.options import split_names, split_pairs
 from genlens.errors import UserError
 
 if TYPE_CHECKING:
+    from genlens.classifiers.protocol import Classifier
     from genlens.concepts import ConceptTable
     from genlens.generators.protocol import Generator
     from genlens.progress import Progress
+    from genlens.ray_engine import RayWorkers
 
 DRAWER, SHAPES = "drawer", "shapes"
 """Names that `--generator` knows beside paths and ids."""
@@ -105,6 +108,32 @@ def load_generator(name: str, **options: Any) -> Generator:
     from genlens.generators.diffusers import DiffusersGenerator
 
     return DiffusersGenerator.from_pretrained(str(shapes_pipeline()) if name == SHAPES else name, **given)
+
+
+def load_models(
+    generator: Callable[[], Generator], classifier: str, concept_classifier: str | None
+) -> tuple[Generator, dict[str, Classifier]]:
+    """Load what an actor of Ray needs, on its own device.
+
+    Args:
+        generator: `load_generator` with its options.
+        classifier: the target model, as `--classifier` writes it.
+        concept_classifier: likewise, or None.
+    """
+    from genlens.classifiers import load_classifier
+
+    models = {"target": load_classifier(classifier)}
+    if concept_classifier is not None:
+        models["concepts"] = load_classifier(concept_classifier)
+    return generator(), models
+
+
+def ray_workers(n_workers: int, gpus: float, address: str | None, load: Callable[[], Any]) -> RayWorkers:
+    """Describe the actors of Ray; with GPUs one core each, without them the cores shared evenly."""
+    from genlens.ray_engine import RayWorkers
+
+    cpus = 1 if gpus or address is not None else max((os.cpu_count() or 1) // n_workers, 1)
+    return RayWorkers(n_workers, gpus=gpus, cpus=cpus, address=address, load=load)
 
 
 def shapes_pipeline() -> Path:

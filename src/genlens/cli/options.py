@@ -11,7 +11,7 @@ import typer
 
 from genlens.errors import UserError
 
-DATA, PLAN, MODEL = "Data", "Plan", "Generator"
+DATA, PLAN, MODEL, SCALE = "Data", "Plan", "Generator", "Scale"
 """Headings under which `--help` lists the options."""
 
 
@@ -20,6 +20,13 @@ class Values(StrEnum):
 
     presence = "presence"
     counts = "counts"
+
+
+class EngineName(StrEnum):
+    """Who renders and scores."""
+
+    local = "local"
+    ray = "ray"
 
 
 class Noise(StrEnum):
@@ -92,6 +99,69 @@ NoiseOption = Annotated[
     Noise, typer.Option("--noise", help="common: a row keeps its seed in all states.", rich_help_panel=PLAN)
 ]
 
+FlipRows = Annotated[
+    int | None,
+    typer.Option("--flip-rows", help="Render flips for this many random rows only.", rich_help_panel=PLAN),
+]
+StopWhenSeparated = Annotated[
+    bool,
+    typer.Option(
+        "--stop-when-separated",
+        help="Render flips until each concept's place in the ranking is certain.",
+        rich_help_panel=PLAN,
+    ),
+]
+MinImportance = Annotated[
+    float,
+    typer.Option(
+        "--min-importance", help="With --stop-when-separated: less than this need not be told apart.",
+        rich_help_panel=PLAN,
+    ),
+]  # fmt: skip
+
+Group = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group",
+        help="name=concept,concept: permute these together as well, such as red=red circle,red rectangle. Repeatable.",
+        rich_help_panel=PLAN,
+    ),
+]
+ShapleyOption = Annotated[
+    bool,
+    typer.Option(
+        "--shapley", help="Shapley values of up to 8 binary concepts; takes 2^D images a row.", rich_help_panel=PLAN
+    ),
+]
+ShapleyRows = Annotated[
+    int | None, typer.Option("--shapley-rows", min=2, help="Rows that take part in them.", rich_help_panel=PLAN)
+]
+
+PlaceboRows = Annotated[
+    int,
+    typer.Option(
+        "--placebo-rows",
+        min=0,
+        help="Rows whose caption is edited so that it says the same, for the generator's noise floor; 0: none.",
+        rich_help_panel=PLAN,
+    ),
+]
+DoseCount = Annotated[
+    int | None,
+    typer.Option(
+        "--doses", min=2, help="Set each number and count to this many values, for a curve.", rich_help_panel=PLAN
+    ),
+]
+DoseValues = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dose", help="Values of one concept's curve, such as age=20,40,60. Repeatable.", rich_help_panel=PLAN
+    ),
+]
+DoseRows = Annotated[
+    int | None, typer.Option("--dose-rows", min=2, help="Rows that take part in the curves.", rich_help_panel=PLAN)
+]
+
 Steps = Annotated[int | None, typer.Option(min=1, help="Denoising steps.", rich_help_panel=MODEL)]
 Guidance = Annotated[float | None, typer.Option(min=0.0, help="Guidance scale.", rich_help_panel=MODEL)]
 Size = Annotated[int | None, typer.Option(min=8, help="Side of the images in pixels.", rich_help_panel=MODEL)]
@@ -99,14 +169,74 @@ Scheduler = Annotated[str | None, typer.Option(help="Name of a diffusers schedul
 Dtype = Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.", rich_help_panel=MODEL)]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …", rich_help_panel=MODEL)]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Images rendered together.", rich_help_panel=MODEL)]
+TinyVae = Annotated[
+    str | None, typer.Option("--tiny-vae", help="Tiny decoder (TAESD; folder or hub id).", rich_help_panel=MODEL)
+]
+Lcm = Annotated[
+    bool, typer.Option("--lcm", help="Sample as a latent consistency model: 4 steps.", rich_help_panel=MODEL)
+]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Let torch compile denoiser and decoder first.", rich_help_panel=MODEL)
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads while rendering; all cores by default.", rich_help_panel=MODEL)
+]
 Lora = Annotated[str | None, typer.Option(help="LoRA weights (folder, file or hub id).", rich_help_panel=MODEL)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Empty the run folder first.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 
 
+EngineOption = Annotated[
+    EngineName, typer.Option("--engine", help="local: this process; ray: actors of Ray.", rich_help_panel=SCALE)
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="With --engine ray: actors; 2 by default.", rich_help_panel=SCALE)
+]
+GpusPerWorker = Annotated[
+    float | None, typer.Option(min=0.0, help="With --engine ray: GPUs an actor; 0 by default.", rich_help_panel=SCALE)
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(help="With --engine ray: a running cluster, such as auto; else one is begun.", rich_help_panel=SCALE),
+]
+Images = Annotated[
+    str | None,
+    typer.Option(help="Where the images lie, such as s3://bucket/images; else in --out.", rich_help_panel=SCALE),
+]
+
+
 def split_names(text: str) -> list[str]:
     """``"person, tv"`` -> ``["person", "tv"]``; empty parts are left out."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def split_groups(parts: Sequence[str] | None) -> dict[str, list[str]]:
+    """``["red=red circle,red rectangle"]`` -> ``{"red": ["red circle", "red rectangle"]}``."""
+    return {name: split_names(members) for name, members in split_pairs("--group", parts or ()).items()}
+
+
+def split_given(text: str | None) -> str | list[str] | None:
+    """``"model"``, ``"boosting"`` and ``"others"`` as they are; anything else is a list of concepts."""
+    return text if text in (None, "model", "boosting", "others") else split_names(text)
+
+
+def split_doses(count: int | None, parts: Sequence[str] | None) -> int | dict[str, list[float]] | None:
+    """``["age=20,40"]`` -> ``{"age": [20.0, 40.0]}``; a count of values as it is.
+
+    Raises:
+        UserError: both are given, or a value isn't a number.
+    """
+    if not parts:
+        return count
+    if count is not None:
+        raise UserError("Give either `--doses` (for all numbers and counts) or `--dose` (for those named), not both.")
+    doses = {}
+    for name, texts in split_pairs("--dose", parts).items():
+        try:
+            doses[name] = [float(text) for text in split_names(texts)]
+        except ValueError as error:
+            raise UserError(f"`--dose` must list numbers, such as age=20,40,60; got {name}={texts}.") from error
+    return doses
 
 
 def split_pairs(option: str, parts: Sequence[str]) -> dict[str, str]:

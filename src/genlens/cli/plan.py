@@ -9,6 +9,7 @@ import typer
 
 from genlens.cli import options
 from genlens.cli.loading import load_generator, read_table
+from genlens.cli.power import Alpha, Pilot, Power, TargetPower, power_request, print_power
 
 if TYPE_CHECKING:
     from genlens.generators.protocol import Generator
@@ -35,6 +36,13 @@ def plan(
     n_draws: options.Draws = 1,
     n_donors: options.Donors = 2,
     noise: options.NoiseOption = options.Noise.common,
+    group: options.Group = None,
+    shapley: options.ShapleyOption = False,
+    shapley_rows: options.ShapleyRows = None,
+    placebo_rows: options.PlaceboRows = 200,
+    doses: options.DoseCount = None,
+    dose: options.DoseValues = None,
+    dose_rows: options.DoseRows = None,
     images_per_second: Annotated[
         float | None, typer.Option(min=1e-9, help="Known rate of the generator.", rich_help_panel=options.MODEL)
     ] = None,
@@ -54,6 +62,14 @@ def plan(
     device: options.Device = "auto",
     batch_size: options.BatchSize = None,
     lora: options.Lora = None,
+    lcm: options.Lcm = False,
+    tiny_vae: options.TinyVae = None,
+    compile: options.Compile = False,
+    threads: options.Threads = None,
+    power: Power = None,
+    pilot: Pilot = None,
+    alpha: Alpha = None,
+    target_power: TargetPower = None,
     seed: options.Seed = 0,
 ) -> None:
     """Say how many images a run renders, from how many naive ones, and how long that takes."""
@@ -61,22 +77,30 @@ def plan(
         raise typer.BadParameter("--measure needs --generator.")
     if measure and images_per_second is not None:
         raise typer.BadParameter("Give either --images-per-second or --measure.")
+    wanted = power_request(power, pilot, alpha, target_power)
     table = read_table(
         data, concepts, label, coco=coco, values=values, kinds=kinds, texts=text, caption=caption, context=context,
         cluster=cluster, skip_unreadable=skip_unreadable, max_rows=max_rows, seed=seed,
     )  # fmt: skip
     from genlens.plan import estimate, make_plan
+    from genlens.plans.dependence import dependence_extras
+    from genlens.plans.probes import probe_extras
 
-    made = make_plan(table, seed, n_draws=n_draws, n_donors=n_donors, noise=noise.value)
+    extras = dependence_extras(table, options.split_groups(group), shapley, shapley_rows)
+    extras |= probe_extras(table, placebo_rows, options.split_doses(doses, dose), dose_rows)
+    made = make_plan(table, seed, n_draws=n_draws, n_donors=n_donors, noise=noise.value, extras=extras)
     if generator is not None:
         model = load_generator(
             generator, num_inference_steps=steps, guidance_scale=guidance, size=size, scheduler=scheduler,
             dtype=dtype, device=device, batch_size=batch_size, lora=lora,
+            lcm=lcm or None, tiny_vae=tiny_vae, compile=compile or None, threads=threads,
         )  # fmt: skip
         model.check_captions(sorted(set(made.captions)))
         if measure:
             images_per_second = measured_rate(model, made, batch_size or 32)
     _print_plan(made, estimate(made, images_per_second, n_repeats), table.n_rows, images_per_second)
+    if wanted is not None:
+        print_power(wanted, table, made, images_per_second)
 
 
 def measured_rate(model: Generator, made: Plan, batch_size: int) -> float:
@@ -103,6 +127,11 @@ def _print_plan(made: Plan, cost: Estimate, n_rows: int, rate: float | None) -> 
     for states in made.states:
         slots = states.states.shape[1]
         print(f"  {states.concept}: {slots} states a row ({', '.join(states.strata[:8])})")
+    for name, extra in made.extras.items():
+        for states in extra:
+            rows, slots = states.index.shape[:2]
+            shown = name if states.concept == name else f"{name}: {states.concept}"
+            print(f"  {shown}, {slots} states in {rows:,} rows: {made.n_further(states):,} more images")
     if rate is None or cost.seconds is None:
         print("Time: unknown; give --images-per-second, or --generator and --measure.")
     else:

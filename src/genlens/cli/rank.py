@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from genlens.cli import options
-from genlens.cli.loading import load_generator, progress_bar, read_table
+from genlens.cli.loading import load_generator, load_models, progress_bar, ray_workers, read_table
 
 TARGET = "Target model"
 
@@ -59,6 +60,23 @@ def rank(
     n_draws: options.Draws = 1,
     n_donors: options.Donors = 2,
     noise: options.NoiseOption = options.Noise.common,
+    flip_rows: options.FlipRows = None,
+    stop_when_separated: options.StopWhenSeparated = False,
+    min_importance: options.MinImportance = 0.01,
+    group: options.Group = None,
+    given: Annotated[
+        str | None,
+        typer.Option(
+            help="Also permute each concept given others: model, boosting, others, or concepts separated by commas.",
+            rich_help_panel=options.PLAN,
+        ),
+    ] = None,
+    shapley: options.ShapleyOption = False,
+    shapley_rows: options.ShapleyRows = None,
+    placebo_rows: options.PlaceboRows = 200,
+    doses: options.DoseCount = None,
+    dose: options.DoseValues = None,
+    dose_rows: options.DoseRows = None,
     steps: options.Steps = None,
     guidance: options.Guidance = None,
     size: options.Size = None,
@@ -67,6 +85,15 @@ def rank(
     device: options.Device = "auto",
     batch_size: options.BatchSize = None,
     lora: options.Lora = None,
+    lcm: options.Lcm = False,
+    tiny_vae: options.TinyVae = None,
+    compile: options.Compile = False,
+    threads: options.Threads = None,
+    engine: options.EngineOption = options.EngineName.local,
+    workers: options.Workers = None,
+    gpus_per_worker: options.GpusPerWorker = None,
+    ray_address: options.RayAddress = None,
+    images: options.Images = None,
     seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
@@ -74,6 +101,8 @@ def rank(
     """Rank the concepts a classifier relies on; writes ranking.csv, result.json, checks.json and report.html."""
     if label_from_classifier == (label is not None):
         raise typer.BadParameter("Give either --label or --label-from-classifier.")
+    if engine == options.EngineName.local and (workers or gpus_per_worker or ray_address):
+        raise typer.BadParameter("--workers, --gpus-per-worker and --ray-address need --engine ray.")
     table = read_table(
         data, concepts, label, coco=coco, values=values, kinds=kinds, texts=text, caption=caption, context=context,
         cluster=cluster, skip_unreadable=skip_unreadable, max_rows=max_rows, seed=seed,
@@ -83,17 +112,26 @@ def rank(
     from genlens.metrics import get_scoring
 
     get_scoring(scoring)  # an unknown name is found before any weights are loaded
+    load = partial(
+        load_generator, generator, num_inference_steps=steps, guidance_scale=guidance, size=size, scheduler=scheduler,
+        dtype=dtype, device=device, batch_size=batch_size, lora=lora,
+        lcm=lcm or None, tiny_vae=tiny_vae, compile=compile or None, threads=threads,
+    )  # fmt: skip
+    actors = None
+    if engine == options.EngineName.ray:
+        models = partial(load_models, load, classifier, concept_classifier)
+        actors = ray_workers(workers or 2, gpus_per_worker or 0.0, ray_address, models)
     result = permutation_importance(
         load_classifier(classifier),
         table,
-        load_generator(
-            generator, num_inference_steps=steps, guidance_scale=guidance, size=size, scheduler=scheduler,
-            dtype=dtype, device=device, batch_size=batch_size, lora=lora,
-        ),
+        load(),
         concept_classifier=None if concept_classifier is None else load_classifier(concept_classifier),
         scoring=scoring, store=out, seed=seed, n_repeats=n_repeats, n_draws=n_draws, n_donors=n_donors,
-        noise=noise.value, target_class=target_class, batch_size=batch_size, overwrite=overwrite,
-        label_from_classifier=label_from_classifier, progress=progress_bar(quiet),
+        noise=noise.value, flip_rows=flip_rows, stop_when_separated=stop_when_separated, min_importance=min_importance,
+        groups=options.split_groups(group), given=options.split_given(given), shapley=shapley,
+        shapley_rows=shapley_rows, placebo_rows=placebo_rows, doses=options.split_doses(doses, dose),
+        dose_rows=dose_rows, images=images, workers=actors, target_class=target_class, batch_size=batch_size,
+        overwrite=overwrite, label_from_classifier=label_from_classifier, progress=progress_bar(quiet),
     )  # fmt: skip
     result.save(out)
     report = result.to_html(out / "report.html")

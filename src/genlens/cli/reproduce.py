@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from genlens.cli.loading import SHAPES, load_generator, progress_bar
 from genlens.cli.options import Overwrite, Quiet, Seed, split_names
+
+if TYPE_CHECKING:
+    from genlens.generators.protocol import Generator
 
 app = typer.Typer(help="Repeat the experiments of the paper.", no_args_is_help=True)
 
@@ -26,6 +29,11 @@ def _group() -> None:
     """Repeat the experiments of the paper."""
 
 
+def _load(source: Path | None = None, **options: Any) -> Generator:
+    """The shipped generator, or another pipeline, with options."""
+    return load_generator(SHAPES if source is None else str(source), **options)
+
+
 @app.command()
 def shapes(
     out: Annotated[Path, typer.Option(help="Folder of everything; the same command again goes on.")],
@@ -38,8 +46,9 @@ def shapes(
         Renderer, typer.Option(help="The shipped diffusion model, or the drawer (perfect, quick).")
     ] = Renderer.shapes,
     only: Annotated[
-        str, typer.Option(help="Parts, separated by commas: main, architectures, correlation, quality.")
-    ] = "main,architectures,correlation,quality",
+        str,
+        typer.Option(help="Parts, separated by commas: main, architectures, correlation, quality, hard, continuous."),
+    ] = "main,architectures,correlation,quality,hard,continuous",
     seed: Seed = 0,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -65,7 +74,7 @@ def shapes(
         load_generator(generator.value),
         settings,
         parts=parts,
-        load_steps=(lambda n: load_generator(SHAPES, num_inference_steps=n)) if generator == Renderer.shapes else None,
+        load=_load if generator == Renderer.shapes else None,
         command=command,
         progress=progress_bar(quiet),
         log=say,

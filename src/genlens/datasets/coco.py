@@ -14,10 +14,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from genlens.captions import CaptionTemplate, ListTemplate
-from genlens.columns import Kind, describe_rows
+from genlens.columns import Kind, describe_rows, is_unicode
 from genlens.concepts import ConceptTable
+from genlens.datasets.images import MAX_PIXELS
 from genlens.datasets.tables import concept_names, table_from_frame, unknown_column
 from genlens.errors import UserError
+
+_ID = (int, str)
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,13 @@ class Instances:
             UserError: the image has no size, or a segmentation is no polygon and no RLE.
         """
         image = self.images[row]
-        if not all(isinstance(image.get(side), int) and image[side] > 0 for side in ("height", "width")):
+        sides = [image.get(side) for side in ("height", "width")]
+        if not all(type(side) is int and side > 0 for side in sides):
             raise UserError(f"{self.source}: image {image['file_name']!r} needs its height and width for masks.")
-        shape = (image["height"], image["width"])
+        shape: tuple[int, int] = (image["height"], image["width"])
+        if shape[0] * shape[1] > MAX_PIXELS:
+            limit = f"{MAX_PIXELS // 1_000_000} million pixels"
+            raise UserError(f"{self.source}: image {image['file_name']!r} has more than {limit}. Make it smaller.")
         result = np.zeros((len(names), *shape), dtype=bool)
         for j, name in enumerate(names):
             for annotation in self.segments[row].get(name, ()):
@@ -76,19 +83,20 @@ def read_instances(path: str | Path) -> Instances:
         raise UserError(f"The annotation file {path} doesn't exist. Check the path.") from error
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} isn't JSON: {error}.") from error
     categories = _by_id(path.name, data, "categories", "name")
     images = _by_id(path.name, data, "images", "file_name")
-    names = {key: str(categories[key]["name"]).strip() for key in sorted(categories)}
+    names = {key: str(categories[key]["name"]).strip() for key in sorted(categories, key=_by_kind)}
     repeated = [name for name, times in Counter(names.values()).items() if times > 1]
     if repeated:
         raise UserError(f"{path.name} has two categories {repeated[0]!r}. Rename one.")
     segments: dict[Any, dict[str, list[Mapping[str, Any]]]] = {key: defaultdict(list) for key in images}
     for annotation in _records(path.name, data, "annotations", ("image_id", "category_id")):
         image, category = annotation["image_id"], annotation["category_id"]
-        if image not in images or category not in names:
-            kind, key = ("image", image) if image not in images else ("category", category)
+        known = isinstance(image, _ID) and image in images
+        if not (known and isinstance(category, _ID) and category in names):
+            kind, key = ("category", category) if known else ("image", image)
             raise UserError(f"{path.name}: an annotation names the {kind} {key!r}, which the file doesn't list.")
         segments[image][names[category]].append(annotation)
     return Instances(path.name, tuple(names.values()), tuple(images.values()), tuple(segments.values()))
@@ -169,8 +177,7 @@ def decode_segmentation(segmentation: Any, shape: tuple[int, int], annotation: A
 
     try:
         if isinstance(segmentation, Mapping):
-            encoded = _checked_rle(segmentation, shape)
-            encoded = rle.frPyObjects(encoded, *shape) if isinstance(encoded["counts"], list) else encoded
+            encoded = rle.frPyObjects(_checked_rle(segmentation, shape), *shape)
         else:
             encoded = rle.merge(rle.frPyObjects(_checked_polygons(segmentation, shape), *shape))
         result: NDArray[np.bool_] = np.asarray(rle.decode(encoded)).astype(bool)
@@ -185,12 +192,36 @@ def _checked_rle(segmentation: Mapping[str, Any], shape: tuple[int, int]) -> dic
     counts, size = segmentation["counts"], tuple(segmentation["size"])
     if size != shape:
         raise ValueError(f"its size is {list(size)}, the image's is {list(shape)}")
-    if isinstance(counts, list):
-        if not all(isinstance(count, int) and count >= 0 for count in counts) or sum(counts) != shape[0] * shape[1]:
-            raise ValueError(f"its runs must be whole numbers that add up to {shape[0] * shape[1]}")
-    elif not isinstance(counts, (str, bytes)):
+    if isinstance(counts, (str, bytes)):
+        counts = unpacked_runs(counts.encode("ascii") if isinstance(counts, str) else counts)
+    if not isinstance(counts, list):
         raise TypeError("its counts are neither a list nor text")
-    return {"counts": counts.encode("ascii") if isinstance(counts, str) else counts, "size": list(shape)}
+    if not all(type(count) is int and count >= 0 for count in counts) or sum(counts) != shape[0] * shape[1]:
+        raise ValueError(f"its runs must be whole numbers that add up to {shape[0] * shape[1]}")
+    return {"counts": counts, "size": list(shape)}
+
+
+def unpacked_runs(packed: bytes) -> list[int]:
+    """Run lengths of a compressed RLE: five bits a character, and differences to the last but one from the third on.
+
+    Raises:
+        ValueError: it isn't one.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for character in packed:
+        bits = character - 48
+        if not 0 <= bits < 64 or shift > 40:
+            raise ValueError("its counts aren't a compressed RLE")
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            value -= (1 << shift) if bits & 16 else 0
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    if shift:
+        raise ValueError("its counts end in the middle of a number")
+    return runs
 
 
 def _checked_polygons(segmentation: Any, shape: tuple[int, int]) -> list[list[float]]:
@@ -236,8 +267,17 @@ def _records(source: str, data: Any, part: str, fields: Sequence[str]) -> list[M
     return records
 
 
+def _by_kind(key: int | str) -> tuple[bool, int | str]:
+    """Order of ids, numbers before texts."""
+    return isinstance(key, str), key
+
+
 def _by_id(source: str, data: Any, part: str, name: str) -> dict[Any, Mapping[str, Any]]:
     records = _records(source, data, part, ("id", name))
+    for record in records:
+        if not isinstance(record["id"], _ID) or not isinstance(record[name], str) or not is_unicode(record[name]):
+            shown = f"the id {record['id']!r} and the {name} {record[name]!r}"
+            raise UserError(f"{source}: {part!r} must have ids that are numbers or text, and text; got {shown}.")
     result = {record["id"]: record for record in records}
     if len(result) != len(records):
         repeated = next(key for key, times in Counter(r["id"] for r in records).items() if times > 1)

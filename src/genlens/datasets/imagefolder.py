@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from genlens.columns import is_unicode
 from genlens.concepts import ConceptTable, TableOptions
 from genlens.datasets import shapes
 from genlens.datasets.tables import table_from_frame
@@ -119,6 +120,10 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise UserError(f"{path}, line {number} isn't JSON: {error.msg} (column {error.colno}).") from error
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}, line {number} isn't JSON that can be read: {error}.") from error
+        if isinstance(row, dict) and not all(map(is_unicode, row)):
+            raise UserError(f"{path}, line {number} has a name that is no text. Save it as UTF-8.")
         if not isinstance(row, dict):
             raise UserError(f'{path}, line {number} must be an object such as {{"file_name": …}}; got {line[:40]!r}.')
         rows.append(row)
@@ -127,7 +132,13 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     try:
-        frame: pd.DataFrame = pq.read_table(path).to_pandas(types_mapper=pd.ArrowDtype)
-    except pa.ArrowException as error:
-        raise UserError(f"{path} can't be read as parquet: {str(error).splitlines()[0]}") from error
+        file = pq.ParquetFile(path)
+        if "map<" in str(file.schema_arrow):  # Arrow aborts on damaged ones
+            raise UserError(f"{path} has a column of maps. Use one column a value.")
+        table = file.read()
+        table.validate(full=True)
+        # Without what pandas noted in the file about its index: it isn't needed, and may be anything.
+        frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas(types_mapper=pd.ArrowDtype)
+    except (pa.ArrowException, ValueError, TypeError, LookupError, ArithmeticError) as error:
+        raise UserError(f"{path} can't be read as parquet: {next(iter(str(error).splitlines()), error)}") from error
     return frame

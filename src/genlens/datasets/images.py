@@ -17,8 +17,10 @@ from genlens.errors import UserError
 MAX_PIXELS = 80_000_000
 """Images with more pixels than this are refused (Pillow itself warns a little above it)."""
 
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
-_BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+"""What Pillow raises on files that are no images, or damaged ones."""
+BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+"""What Pillow raises on images that are far too large."""
 
 
 def load_image(path: str | Path) -> NDArray[np.uint8]:
@@ -65,12 +67,12 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
             yield image
     except UserError:
         raise
-    except _BOMB as error:
+    except BOMB as error:
         limit = f"{MAX_PIXELS // 1_000_000} million pixels"
         raise UserError(f"Image {path} has more than {limit}. Make it smaller, or pass --skip-unreadable.") from error
     except FileNotFoundError as error:
         raise UserError(f"Image {path} doesn't exist. Check the file name, or pass --skip-unreadable.") from error
-    except _DAMAGED as error:
+    except DAMAGED as error:
         unknown = isinstance(error, UnidentifiedImageError)
         reason = "it isn't an image" if unknown else str(error).strip().rstrip(".")
         raise UserError(f"Image {path} can't be read: {reason}. Replace it, or pass --skip-unreadable.") from error

@@ -14,11 +14,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from genlens.captions import CaptionTemplate, ListTemplate
-from genlens.columns import Concept, Kind, as_objects, describe_rows, infer_kind, is_missing, refuse_missing
+from genlens.columns import Concept, Kind, as_objects, describe_rows, infer_kind, is_missing, is_unicode, refuse_missing
 from genlens.concepts import ConceptTable
 from genlens.datasets.images import check_image, load_image, unreadable
 from genlens.errors import UserError
 from genlens.labels import Task
+
+_NESTED = (list, tuple, dict, set, np.ndarray)
 
 TEXT_SUFFIX = " slot"
 """A column "<concept> slot" holds what the caption says of a binary concept in each row."""
@@ -178,10 +180,14 @@ class _Frame:
 
     def values(self, column: str) -> list[Any]:
         result: list[Any] = self.df.iloc[:, self.columns.index(column)].tolist()
-        nested = [row for row, value in enumerate(result) if isinstance(value, (list, tuple, dict, set, np.ndarray))]
+        nested = [row for row, value in enumerate(result) if isinstance(value, _NESTED)]
         if nested:
             where = describe_rows(nested, None)
             raise UserError(f"Column {column!r} of {self.source} holds lists in {where}. Use one column a value.")
+        broken = [row for row, value in enumerate(result) if isinstance(value, bytes) or not is_unicode(value)]
+        if broken:
+            where = describe_rows(broken, None)
+            raise UserError(f"Column {column!r} of {self.source} holds what is no text in {where}. Save it as UTF-8.")
         return result
 
     def text_columns(self, kinds: Mapping[str, Kind]) -> dict[str, str]:
@@ -237,6 +243,11 @@ def _mask_reader(
         """Masks of one row: bool (D, H, W)."""
         found = [load_image(root / column[row])[..., 0] > 127 if column[row] else None for column in files]
         shape = next((mask.shape for mask in found if mask is not None), None) or load_image(images[row]).shape[:2]
+        odd = [name for name, mask in zip(names, found, strict=True) if mask is not None and mask.shape != shape]
+        if odd:
+            raise UserError(
+                f"The masks of row {images[row].name!r} must have one size; that of {odd[0]!r} differs from {shape}."
+            )
         return np.stack([np.zeros(shape, dtype=bool) if mask is None else mask for mask in found])
 
     return read

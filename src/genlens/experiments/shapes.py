@@ -1,7 +1,8 @@
 """`genlens reproduce shapes`: the synthetic experiment of DEPICT (arXiv 2407.14509, section 4.1) and open questions.
 
-Parts: "main" (DEPICT, three baselines, two oracles, the ceiling, both checks), "architectures", "correlation" and
-"quality". All share one folder: data, images, the stages' arrays; a stopped experiment goes on.
+Parts: "main" (DEPICT, three baselines, two oracles, the ceiling, both checks), and what the paper leaves open:
+"architectures", "correlation", "quality", "hard" and "continuous". All share one folder: data, images, the stages'
+arrays; a stopped experiment goes on.
 """
 
 from __future__ import annotations
@@ -14,18 +15,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from genlens.errors import UserError
-from genlens.experiments.document import Section, Table, to_markdown, write_html
 from genlens.experiments.shapes_architectures import architecture_section
+from genlens.experiments.shapes_continuous import continuous_section
 from genlens.experiments.shapes_correlation import correlation_section
+from genlens.experiments.shapes_hard import hard_section
 from genlens.experiments.shapes_lab import Lab, Settings
 from genlens.experiments.shapes_main import run_main
-from genlens.experiments.shapes_quality import quality_section
+from genlens.experiments.shapes_quality import LoadVariant, quality_section
+from genlens.experiments.shapes_questions import questions_section
 from genlens.experiments.shapes_report import main_sections
 from genlens.files import make_folder, write_atomic
 from genlens.generators.protocol import Generator
 from genlens.progress import Progress, SilentProgress
+from genlens.reports.document import Section, Table, to_markdown, write_html
 
-PARTS = ("main", "architectures", "correlation", "quality")
+PARTS = ("main", "architectures", "correlation", "quality", "hard", "continuous")
 FIGURES = "figures"
 
 
@@ -64,7 +68,7 @@ def reproduce_shapes(
     settings: Settings | None = None,
     *,
     parts: Sequence[str] = PARTS,
-    load_steps: Callable[[int], Generator] | None = None,
+    load: LoadVariant | None = None,
     command: str = "",
     progress: Progress | None = None,
     log: Callable[[str], None] = print,
@@ -77,8 +81,8 @@ def reproduce_shapes(
         generator: renders the captions.
         settings: size of the experiment.
         parts: see `PARTS`.
-        load_steps: the generator with another number of denoising steps, for the sweep of its quality; None: the sweep
-            takes the drawer's harm switches only.
+        load: loads the generator with another number of denoising steps or another guidance, or an early stage of its
+            training, for the sweep of its quality; None: the sweep takes the drawer only.
         command: how to repeat it, for the report.
         progress: told about rendering and scoring.
         log: gets a line a stage.
@@ -100,9 +104,13 @@ def reproduce_shapes(
             sections.append(architecture_section(lab))
         elif part == "correlation":
             sections.append(correlation_section(lab, folder))
+        elif part == "quality":
+            sections.append(quality_section(lab, folder, load))
+        elif part == "hard":
+            sections.append(hard_section(lab))
         else:
-            sections.append(quality_section(lab, folder, load_steps))
-        result = _write(lab, [*sections, _cost(lab, command)])  # after each part, so that a stop leaves a report
+            sections.append(continuous_section(lab, folder))
+        result = _write(lab, [*sections, questions_section(chosen), _cost(lab, command)])  # a stop leaves a report
     return result
 
 

@@ -7,15 +7,15 @@ test does not use.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genlens.baselines.ablation import ablate
 from genlens.baselines.gradcam import GradCam, rank_by_gradcam
-from genlens.baselines.iou import rank_maps, read_masks
-from genlens.baselines.lime import LimeSettings, lime_maps, rank_by_lime
+from genlens.baselines.iou import as_threshold, iou, rank_maps, read_masks
+from genlens.baselines.lime import LimeSettings, lime_maps
 from genlens.baselines.targets import group_targets, score_images
 from genlens.classifiers.concept_net import ConceptNet
 from genlens.concepts import ConceptTable
@@ -50,26 +50,26 @@ def tune_gradcam(targets: Targets, net: ConceptNet, table: ConceptTable, pre_sig
     return {"r": np.array([pooled_r(importance, targets.weights) for importance in found])}
 
 
-def tune_lime(targets: Targets, net: ConceptNet, table: ConceptTable, n_samples: int) -> dict[str, Floats]:
-    """Pooled r with the weights of every choice of `LIME_CHOICES` and threshold of `LIME_THRESHOLDS`, (C, T)."""
-    r = np.empty((len(LIME_CHOICES), len(LIME_THRESHOLDS)))
-    for c, (superpixels, hide) in enumerate(LIME_CHOICES):
-        settings = LimeSettings(
-            n_samples=n_samples, superpixels=superpixels, hide="mean" if hide == "mean" else "median"
-        )
-        maps = list(_lime_rows(targets, net, table, settings))
-        for t, threshold in enumerate(LIME_THRESHOLDS):
-            ranking = rank_maps("LIME", table, maps, threshold, {})
-            r[c, t] = pooled_r(ranking.importance, targets.weights)
-    return {"r": r}
+def tune_lime(
+    targets: Targets, net: ConceptNet, table: ConceptTable, n_samples: int, choice: tuple[str, str]
+) -> dict[str, Floats]:
+    """Pooled r with the weights of one of `LIME_CHOICES` at every threshold of `LIME_THRESHOLDS`, (T,)."""
+    maps = list(_lime_rows(targets, net, table, _lime_settings(choice, n_samples), range(table.n_rows)))
+    found = [rank_maps("LIME", table, maps, threshold, {}).importance for threshold in LIME_THRESHOLDS]
+    return {"r": np.array([pooled_r(importance, targets.weights) for importance in found])}
+
+
+def _lime_settings(choice: tuple[str, str], n_samples: int) -> LimeSettings:
+    superpixels, hide = choice
+    return LimeSettings(n_samples=n_samples, superpixels=superpixels, hide="mean" if hide == "mean" else "median")
 
 
 def _lime_rows(
-    targets: Targets, net: ConceptNet, table: ConceptTable, settings: LimeSettings
+    targets: Targets, net: ConceptNet, table: ConceptTable, settings: LimeSettings, rows: Sequence[int]
 ) -> Iterator[tuple[Floats, NDArray[np.bool_]]]:
-    groups = group_targets(targets.heads(net))
-    for row, path in enumerate(table.image_paths or ()):
-        image = load_image(path)
+    groups, paths = group_targets(targets.heads(net)), table.image_paths or ()
+    for row in rows:
+        image = load_image(paths[row])
         maps = lime_maps(lambda pictures: score_images(groups, pictures), image, settings, table.row_ids[row])
         yield maps, read_masks(table, row, image.shape[:2])
 
@@ -93,14 +93,33 @@ def gradcam(
     return {"importance": ranking.importance, **_quartiles(ranking.per_image)}
 
 
-def lime(
-    targets: Targets, net: ConceptNet, table: ConceptTable, choice: tuple[str, str, str], n_samples: int
+def lime_overlaps(
+    targets: Targets,
+    net: ConceptNet,
+    table: ConceptTable,
+    choice: tuple[str, str, str],
+    n_samples: int,
+    rows: Sequence[int],
 ) -> dict[str, Floats]:
-    """LIME's importance (M, D): mean IoU over the images that have the concept."""
-    superpixels, hide, threshold = choice
-    settings = LimeSettings(n_samples=n_samples, superpixels=superpixels, hide="mean" if hide == "mean" else "median")
-    ranking = rank_by_lime(targets.heads(net), table, settings, threshold=threshold)
-    return {"importance": ranking.importance, **_quartiles(ranking.per_image)}
+    """IoU (rows, M, D) of LIME's maps of some rows with the masks; 0 where the concept is absent."""
+    *how, threshold = choice
+    binarise, settings = as_threshold(threshold), _lime_settings((how[0], how[1]), n_samples)
+    found = []
+    for maps, masks in _lime_rows(targets, net, table, settings, rows):
+        important = np.stack([binarise(values) for values in maps])  # (M, H, W)
+        found.append(iou(important[:, None], masks[None]))  # (M, D)
+    return {"iou": np.stack(found)}
+
+
+def lime(table: ConceptTable, overlaps: Floats) -> dict[str, Floats]:
+    """LIME's importance (M, D): mean IoU over the images that have the concept.
+
+    Args:
+        table: N rows.
+        overlaps: (N, M, D), see `lime_overlaps`.
+    """
+    per_image = np.where(table.presence()[:, None], overlaps, np.nan)
+    return {"importance": np.nanmean(per_image, axis=0), **_quartiles(per_image)}
 
 
 def mask_ablation(targets: Targets, net: ConceptNet, table: ConceptTable) -> dict[str, Floats]:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from genlens.experiments import shapes_figures as figures
-from genlens.experiments.document import Picture, Section, Table
 from genlens.experiments.shapes_lab import Lab
 from genlens.experiments.shapes_main import Findings
 from genlens.importance.result import CheckResult
+from genlens.reports.document import Picture, Section, Table
 
 
 def check_section(lab: Lab, found: Findings, folder: Path) -> Section:

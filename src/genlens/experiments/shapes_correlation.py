@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from genlens.captions import caption
 from genlens.classifiers.concept_net import ConceptNet, sigmoid
@@ -17,23 +16,23 @@ from genlens.columns import Concept
 from genlens.concepts import ConceptTable
 from genlens.datasets.shapes import CONCEPTS, sample_presence, sample_slots, segment
 from genlens.experiments import shapes_figures as figures
-from genlens.experiments.document import Picture, Section, Table
 from genlens.experiments.measures import unit, within
 from genlens.experiments.shapes_lab import Lab
 from genlens.experiments.shapes_models import Floats, Targets, depict_exact, oracles, sample_targets
 from genlens.experiments.stages import Arrays
 from genlens.generators.drawer import DrawerGenerator
 from genlens.generators.protocol import Generator
+from genlens.importance.conditional import conditional_importance
 from genlens.importance.exact import expected_importance
+from genlens.importance.given import within_cells
 from genlens.importance.states import StateScores
 from genlens.metrics import get_scoring
 from genlens.plan import Plan, make_plan
+from genlens.reports.document import Picture, Section, Table
 
 CORRELATIONS = (0.0, 0.25, 0.5, 0.75, 0.95)
 PAIR = (0, 3)
 """Red circle and red rectangle."""
-N_CONDITIONAL = 100
-"""Permutations within the rows that have the other concept, and within those that don't."""
 _BATCH = 500
 
 
@@ -87,7 +86,7 @@ def measure_correlation(lab: Lab, correlation: float) -> Arrays:
     return {
         **{name: found[name] for name in ("importance", "reliance")},
         **oracles(targets, real, presence),
-        "given": _conditional(targets, c_hat, plan, presence, lab.settings.seed),
+        "given": _conditional(targets, c_hat, plan, presence),
         "together": _together(targets, c_hat, both, plan, presence),
         "pair_weight": (pair @ targets.weights[:, PAIR].T).std(axis=0),
         "correlation": np.asarray(np.corrcoef(presence[:, PAIR].T))[0, 1],
@@ -125,24 +124,16 @@ def _together(targets: Targets, c_hat: Floats, both: Floats, plan: Plan, presenc
     return result
 
 
-def _conditional(targets: Targets, c_hat: Floats, plan: Plan, presence: NDArray[np.bool_], seed: int) -> Floats:
-    """Mean importance (M, 2) of each concept of the pair, permuted among rows that agree on the other one."""
-    rng = np.random.default_rng(seed)
+def _conditional(targets: Targets, c_hat: Floats, plan: Plan, presence: NDArray[np.bool_]) -> Floats:
+    """Importance (M, 2) of each concept of the pair, permuted among rows that agree on the other one."""
+    scoring = get_scoring("roc_auc")
     drops = np.empty((len(targets.weights), 2))
-    rows = np.arange(len(presence))
     for k, (j, other) in enumerate((PAIR, PAIR[::-1])):
-        slots = np.tile(presence[:, j].astype(int), (N_CONDITIONAL, 1))  # (P, N)
-        for state in (False, True):
-            same = np.flatnonzero(presence[:, other] == state)
-            slots[:, same] = rng.permuted(slots[:, same], axis=1)
-        index = plan.states[j].index[:, :, 0]
+        given = within_cells(plan.states[j].own, 2, presence[:, other].astype(np.int64))
         for m, (weights, y) in enumerate(zip(targets.weights, targets.labels, strict=True)):
             scores = c_hat @ weights
-            drawn = np.concatenate([scores[plan.reference[:, 0]][None], scores[index][rows, slots]])  # (1 + P, N)
-            ranks = rankdata(drawn, axis=1)[:, y == 1].sum(axis=1)
-            n1 = int(y.sum())
-            auroc = (ranks - n1 * (n1 + 1) / 2) / (n1 * (len(y) - n1))
-            drops[m, k] = auroc[0] - auroc[1:].mean()
+            states = StateScores.from_states(plan.states[j], scores)
+            drops[m, k] = conditional_importance(y, scores[plan.reference], states, given, scoring).value
     return drops
 
 

@@ -174,3 +174,27 @@ def lines(x: Sequence[float], series: Mapping[str, Sequence[float]], labels: tup
     axes.legend(fontsize=7, frameon=False)
     _clean(axes)
     _save(figure, path)
+
+
+def points(
+    groups: Mapping[str, tuple[Sequence[float], ...]], label: str, measures: Sequence[str], path: Path
+) -> None:
+    """One panel a measure, one colour a group.
+
+    Args:
+        groups: name -> x, then y of each measure.
+        label: of x.
+        measures: names of the y axes.
+        path: PNG file.
+    """
+    figure = _figure(4.6 * len(measures), 3.4)
+    for panel, measure in enumerate(measures, start=1):
+        axes = figure.add_subplot(1, len(measures), panel)
+        for k, (name, values) in enumerate(groups.items()):
+            axes.scatter(values[0], values[panel], s=26, color=COLOURS[k % len(COLOURS)], label=name, alpha=0.85)
+        axes.set_xlabel(label, fontsize=8)
+        axes.set_ylabel(measure, fontsize=8)
+        axes.tick_params(labelsize=7)
+        _clean(axes)
+    axes.legend(fontsize=7, frameon=False)
+    _save(figure, path)

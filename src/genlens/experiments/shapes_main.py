@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ Floats = NDArray[np.float64]
 
 DEPICT, SAMPLED, RELIANCE = "DEPICT", "DEPICT, sampled", "DEPICT, score reliance"
 ABLATION, LIME = "mask ablation", "LIME"
+N_LIME_STAGE_ROWS = 20
+"""Rows that LIME explains between two files of results."""
 GRADCAM, GRADCAM_BEFORE = "Grad-CAM", "Grad-CAM before the sigmoid"
 
 
@@ -79,22 +82,37 @@ def run_main(lab: Lab) -> Findings:
 
 def _maps(lab: Lab) -> tuple[dict[str, Arrays], dict[str, tuple[str, float]]]:
     """Tune and run LIME and Grad-CAM."""
-    targets, keep, net = lab.targets, lab.stages.run, lab.net
-    n_samples, seed = lab.settings.lime_samples, lab.settings.seed
-    tuning: dict[str, Any] = {"seed": seed, "net": net.fingerprint, "rows": N_TUNING_ROWS}
-    models, rows = lab.tuning()
-    few, some = rows.take(np.arange(N_TUNING_LIME_ROWS)), lab.table.take(np.arange(lab.settings.lime_rows))
+    tuning: dict[str, Any] = {"seed": lab.settings.seed, "net": lab.net.fingerprint, "rows": N_TUNING_ROWS}
     found: dict[str, Arrays] = {}
     choices: dict[str, tuple[str, float]] = {}
-    samples = {"rows": N_TUNING_LIME_ROWS, "samples": n_samples}
-    tuned = keep("tune-lime", {**tuning, **samples}, lambda: baselines.tune_lime(models, net, few, n_samples))
-    choice = baselines.best_lime(tuned)
-    choices[LIME] = (", ".join(choice), float(np.nanmax(tuned["r"])))
-    key = {**lab.rows_only(), "lime_rows": some.n_rows, "choice": choice, "samples": n_samples}
-    found[LIME] = keep("lime", key, lambda: baselines.lime(targets, net, some, choice, n_samples))
+    found[LIME], choices[LIME] = _lime(lab, tuning)
     for name, before in ((GRADCAM, False), (GRADCAM_BEFORE, True)):
         found[name], choices[name] = _gradcam(lab, name, before, tuning)
     return found, choices
+
+
+def _lime(lab: Lab, tuning: dict[str, Any]) -> tuple[Arrays, tuple[str, float]]:
+    """A stage for each choice that is tried and for every few rows, so that a stop costs little."""
+    n_samples, models_rows = lab.settings.lime_samples, lab.tuning()
+    models, few = models_rows[0], models_rows[1].take(np.arange(N_TUNING_LIME_ROWS))
+    key = {**tuning, "rows": N_TUNING_LIME_ROWS, "samples": n_samples}
+    tuned = [
+        lab.stages.run(
+            f"tune-lime-{'-'.join(choice)}",
+            key,
+            partial(baselines.tune_lime, models, lab.net, few, n_samples, choice),
+        )["r"]
+        for choice in baselines.LIME_CHOICES
+    ]
+    r = np.stack(tuned)  # (choices, thresholds)
+    choice, some = baselines.best_lime({"r": r}), lab.table.take(np.arange(lab.settings.lime_rows))
+    parts = []
+    for first in range(0, some.n_rows, N_LIME_STAGE_ROWS):
+        rows = range(first, min(first + N_LIME_STAGE_ROWS, some.n_rows))
+        key = {**lab.rows_only(), "lime_rows": list(rows), "choice": choice, "samples": n_samples}
+        explain = partial(baselines.lime_overlaps, lab.targets, lab.net, some, choice, n_samples, rows)
+        parts.append(lab.stages.run(f"lime-{first}", key, explain)["iou"])
+    return baselines.lime(some, np.concatenate(parts)), (", ".join(choice), float(np.nanmax(r)))
 
 
 def _gradcam(lab: Lab, name: str, before: bool, tuning: dict[str, Any]) -> tuple[Arrays, tuple[str, float]]:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from genlens.experiments import shapes_figures as figures
-from genlens.experiments.document import Picture, Section, Table
 from genlens.experiments.evaluation import CEILING, Agreement, Estimate, Evaluation
 from genlens.experiments.shapes_check_report import check_section
 from genlens.experiments.shapes_lab import N_TUNING_LIME_ROWS, N_TUNING_MODELS, N_TUNING_ROWS, Lab
@@ -20,6 +19,7 @@ from genlens.experiments.shapes_main import (
     RELIANCE,
     Findings,
 )
+from genlens.reports.document import Picture, Section, Table
 
 _NEAR_CEILING, _AGREES, _RELIES = 0.01, 0.99, 0.98
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -13,9 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genlens.errors import UserError, check_integer
+from genlens.generators.batch_size import BatchSize
 from genlens.generators.fingerprint import pipeline_fingerprint
+from genlens.generators.linear import use_onednn
 from genlens.generators.pipelines import load_pipeline, quiet
 from genlens.generators.prompt_embeddings import PromptEmbeddings, check_lengths, parameters, token_limits
+from genlens.generators.speed import channels_last_is_faster, compile_parts, use_channels_last
+from genlens.memory import is_out_of_memory, release_memory
 
 LCM_DEFAULTS = {"num_inference_steps": 4, "guidance_scale": 1.0}
 """Steps and guidance of latent consistency models (Luo et al. 2023, arXiv 2310.04378 and 2311.05556)."""
@@ -24,8 +27,6 @@ _OWN = {
     "prompt", "num_inference_steps", "guidance_scale", "height", "width", "generator", "output_type", "return_dict",
     "num_images_per_prompt", "latents", "prompt_embeds", "negative_prompt_embeds",
 }  # fmt: skip
-_BATCH_PIXELS = 2**22
-_MAX_BATCH = 64
 
 
 class DiffusersGenerator:
@@ -40,8 +41,11 @@ class DiffusersGenerator:
         num_inference_steps: steps; None: the pipeline's own default.
         guidance_scale: strength of classifier-free guidance; <= 1 is off; None: the pipeline's own default.
         size: side or (height, width) of the images in pixels; None: the size the pipeline was trained for.
-        batch_size: images at once; None: by their size. Halved, for good, when a GPU runs out of memory.
+        batch_size: images at once; None: by their size, and on a GPU of CUDA doubled while its memory has room. Halved,
+            for good, when memory runs out.
         threads: torch threads while rendering; None: leave them alone.
+        channels_last: memory format of the convolutions; None: where it is faster.
+        compile: have torch compile the denoiser and the decoder; pays on GPUs and for many images.
         options: further arguments of the pipeline's `__call__`, such as `negative_prompt` or `clip_skip`.
 
     Raises:
@@ -57,6 +61,8 @@ class DiffusersGenerator:
         size: int | tuple[int, int] | None = None,
         batch_size: int | None = None,
         threads: int | None = None,
+        channels_last: bool | None = None,
+        compile: bool = False,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self.pipeline = pipeline
@@ -66,9 +72,8 @@ class DiffusersGenerator:
         self.num_inference_steps = check_integer("num_inference_steps", steps, 1)
         self.guidance_scale = _guidance(own.get("guidance_scale", 1.0) if guidance_scale is None else guidance_scale)
         self.size = _size(pipeline, size)  # (height, width)
-        self.batch_size = (
-            _automatic_batch(self.size) if batch_size is None else check_integer("batch_size", batch_size, 1)
-        )
+        given = None if batch_size is None else check_integer("batch_size", batch_size, 1)
+        self._batch = BatchSize(given, self.size, self.device)
         self._threads = None if threads is None else check_integer("threads", threads, 1)
         self._options = _options(pipeline, options or {})
         self._limits = token_limits(pipeline, self._options.get("max_sequence_length"))
@@ -77,6 +82,16 @@ class DiffusersGenerator:
         self._embeddings = PromptEmbeddings(pipeline, self._options, guided=self.guidance_scale > 1)
         self._call = self._call_arguments()
         pipeline.set_progress_bar_config(disable=True)
+        self._channels_last = channels_last_is_faster(pipeline) if channels_last is None else channels_last
+        self._compile = compile
+        if self._channels_last:
+            use_channels_last(pipeline)
+        if compile:
+            with quiet():
+                compile_parts(pipeline)
+        else:
+            for part in pipeline.components.values():
+                use_onednn(part)
 
     @classmethod
     def from_pretrained(
@@ -92,7 +107,10 @@ class DiffusersGenerator:
         batch_size: int | None = None,
         lora: str | Path | Sequence[str | Path] | None = None,
         lcm: bool = False,
+        tiny_vae: str | Path | None = None,
         threads: int | None = None,
+        channels_last: bool | None = None,
+        compile: bool = False,
         options: Mapping[str, Any] | None = None,
     ) -> DiffusersGenerator:
         """Load a pipeline from a folder or the Hugging Face hub. The safety checker stays off: it blackens images.
@@ -109,7 +127,10 @@ class DiffusersGenerator:
             batch_size: see the class.
             lora: LoRA weights, one or several, merged into the pipeline.
             lcm: sample as a latent consistency model: its scheduler, and 4 steps without guidance by default.
+            tiny_vae: folder or hub id of a tiny decoder (TAESD) that takes the VAE's place.
             threads: see the class.
+            channels_last: see the class.
+            compile: see the class.
             options: see the class.
 
         Raises:
@@ -119,12 +140,25 @@ class DiffusersGenerator:
             check_integer("num_inference_steps", num_inference_steps, 1)
         adapters = [] if lora is None else [lora] if isinstance(lora, (str, Path)) else list(lora)
         pipeline, defaults = load_pipeline(
-            source, dtype=dtype, device=device, scheduler=scheduler, lora=adapters, lcm=lcm
+            source, dtype=dtype, device=device, scheduler=scheduler, lora=adapters, lcm=lcm, tiny_vae=tiny_vae
         )
         chosen: dict[str, Any] = {**defaults, **(LCM_DEFAULTS if lcm else {})}
         given = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
         chosen.update({name: value for name, value in given.items() if value is not None})
-        return cls(pipeline, **chosen, size=size, batch_size=batch_size, threads=threads, options=options)
+        return cls(
+            pipeline, **chosen, size=size, batch_size=batch_size, threads=threads, channels_last=channels_last,
+            compile=compile, options=options,
+        )  # fmt: skip
+
+    @property
+    def batch_size(self) -> int:
+        """Images rendered at once from now on."""
+        return self._batch.value
+
+    @property
+    def device(self) -> str:
+        """The torch device that renders."""
+        return str(getattr(self.pipeline, "device", "cpu"))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -134,6 +168,8 @@ class DiffusersGenerator:
             "guidance_scale": self.guidance_scale,
             "size": list(self.size) if self.size else None,
             "options": {name: repr(value) for name, value in sorted(self._options.items())},
+            "channels_last": self._channels_last,
+            "compile": self._compile,
         }
 
     @cached_property
@@ -157,7 +193,8 @@ class DiffusersGenerator:
 
         Raises:
             CaptionError: a caption is too long.
-            UserError: the pipeline refuses its arguments or gives NaN, or a GPU's memory doesn't hold a single image.
+            UserError: the pipeline refuses its arguments, can't be compiled or gives NaN, or the memory doesn't hold a
+                single image.
         """
         if len(captions) != len(seeds):
             raise UserError(f"`captions` and `seeds` must be equally many; got {len(captions)} and {len(seeds)}.")
@@ -177,26 +214,26 @@ class DiffusersGenerator:
         """One call of the pipeline; None, with a smaller `batch_size` from now on, if the memory didn't hold it."""
         import torch
 
+        self._batch.begin()
         try:
             with torch.inference_mode(), quiet():
                 told = self._embeddings.arguments(captions)
                 noise = [torch.Generator("cpu").manual_seed(int(seed)) for seed in seeds]
                 images = self.pipeline(**told, **self._call, generator=noise).images  # (B, H, W, 3) in [0, 1]
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError, TypeError, ValueError) as error:
+            if not is_out_of_memory(error):
+                raise self._explained(error) from error
             if len(captions) == 1:
                 raise UserError(
-                    "The GPU's memory doesn't hold one image. Choose a smaller `size`, dtype='float16' or device='cpu'."
+                    "The memory doesn't hold one image. Choose a smaller `size`, dtype='float16' on a GPU, or another "
+                    "`device`."
                 ) from error
-            self.batch_size = len(captions) // 2
+            self._batch.failed(len(captions))
             images = None
-        except (TypeError, ValueError) as error:
-            name, reason = type(self.pipeline).__name__, next(iter(str(error).splitlines()), type(error).__name__)
-            raise UserError(f"{name} refused the call: {reason} Check `scheduler`, `size` and `options`.") from error
         if images is None:
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            release_memory()
             return None
+        self._batch.fitted(len(captions))
         array = np.asarray(images, dtype=np.float32)
         if not np.isfinite(array).all():
             bad = int((~np.isfinite(array)).reshape(len(array), -1).any(axis=1).sum())
@@ -206,6 +243,16 @@ class DiffusersGenerator:
                 "Try another `dtype`: float32, or bfloat16 on a GPU."
             )
         return (array * 255).round().clip(0, 255).astype(np.uint8)
+
+    def _explained(self, error: Exception) -> Exception:
+        """A line about what the user can mend, or the error itself."""
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if self._compile and type(error).__module__.startswith("torch._"):
+            return UserError(f"`compile`: torch can't compile this pipeline here: {reason} Leave the option out.")
+        if isinstance(error, (TypeError, ValueError)):
+            name = type(self.pipeline).__name__
+            return UserError(f"{name} refused the call: {reason} Check `scheduler`, `size` and `options`.")
+        return error
 
     def _call_arguments(self) -> dict[str, Any]:
         """Arguments of the pipeline's `__call__` that are the same for every batch."""
@@ -255,10 +302,6 @@ def _size(pipeline: Any, size: int | tuple[int, int] | None) -> tuple[int, int] 
         if check_integer("size", side, 1) % factor:
             raise UserError(f"`size` must be a multiple of {factor}, the pipeline's scale; got {side}.")
     return int(height), int(width)
-
-
-def _automatic_batch(size: tuple[int, int] | None) -> int:
-    return 4 if size is None else max(1, min(_MAX_BATCH, _BATCH_PIXELS // (size[0] * size[1])))
 
 
 def _options(pipeline: Any, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from genlens.errors import UserError
+from genlens.generators.speed import load_tiny_vae
 
 INDEX_FILE = "model_index.json"
 DEFAULTS_FILE = "genlens.json"
 """Optional, beside `model_index.json`: the steps and the guidance the pipeline was made for."""
 _DEFAULTS = ("num_inference_steps", "guidance_scale")
 _DTYPES = ("float32", "float16", "bfloat16")
+_SAFE: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": False}
+"""A pipeline is data: weights that are pickles and code that comes with it aren't loaded."""
 
 
 def load_pipeline(
@@ -29,8 +32,9 @@ def load_pipeline(
     scheduler: str | None,
     lora: Sequence[str | Path],
     lcm: bool,
+    tiny_vae: str | Path | None = None,
 ) -> tuple[Any, dict[str, float]]:
-    """Load a text-to-image pipeline, without its safety checker.
+    """Load a text-to-image pipeline, without its safety checker. Its weights must be safetensors.
 
     Args:
         source: its folder, or its id on the Hugging Face hub.
@@ -39,6 +43,7 @@ def load_pipeline(
         scheduler: name of a diffusers scheduler to use instead of the pipeline's, "Scheduler" may be left out.
         lora: files, folders or hub ids of LoRA weights, merged in this order.
         lcm: use the scheduler of latent consistency models.
+        tiny_vae: folder or hub id of a tiny decoder that takes the VAE's place.
 
     Returns:
         The pipeline, and the defaults of its `genlens.json`.
@@ -47,7 +52,7 @@ def load_pipeline(
         UserError: it isn't there, isn't a text-to-image pipeline, or an option doesn't fit it.
     """
     folder = _folder(source)
-    index = _read_object(folder / INDEX_FILE)
+    index = read_index(folder)
     _check_text_to_image(source, index)
     defaults = read_defaults(folder)
     device, torch_dtype = _device_and_dtype(device, dtype)
@@ -61,15 +66,35 @@ def load_pipeline(
         if "safety_checker" in index:
             parts = {"safety_checker": None, "requires_safety_checker": False}
         try:
-            pipeline = loader.from_pretrained(str(folder), dtype=torch_dtype, **parts)
+            pipeline = loader.from_pretrained(str(folder), dtype=torch_dtype, **_SAFE, **parts)
         except (OSError, ValueError, TypeError, AttributeError, ImportError, RuntimeError) as error:
             raise UserError(f"The pipeline {source} can't be loaded: {_first_line(error)}") from error
         for adapter in adapters:
             _merge_lora(pipeline, adapter)
         if scheduler_class is not None:
             pipeline.scheduler = scheduler_class.from_config(pipeline.scheduler.config)
+        if tiny_vae is not None:
+            pipeline.vae = load_tiny_vae(tiny_vae, pipeline, torch_dtype)
         pipeline.to(device)
     return pipeline, defaults
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The parts of a pipeline, from `model_index.json`.
+
+    Raises:
+        UserError: it can't be read, or a part isn't a class of diffusers or transformers.
+    """
+    path = folder / INDEX_FILE
+    index = _read_object(path)
+    for name, part in index.items():
+        if not isinstance(part, list):
+            continue
+        if len(part) != 2 or not all(entry is None or isinstance(entry, str) for entry in part):
+            raise UserError(f"{path}: the part {name!r} must be [library, class]; got {part!r}.")
+        if part[0] not in (None, "diffusers", "transformers") and name != "safety_checker":
+            raise UserError(f"{path}: the part {name!r} comes from {part[0]!r}; only diffusers and transformers may.")
+    return index
 
 
 def read_defaults(folder: Path) -> dict[str, float]:
@@ -126,7 +151,7 @@ def _folder(source: str | Path) -> Path:
         from diffusers import DiffusionPipeline
 
         try:
-            return Path(DiffusionPipeline.download(text))
+            return Path(DiffusionPipeline.download(text, **_SAFE))
         except Exception as error:  # whatever the hub's client and its network library raise
             raise UserError(
                 f"`generator` {source} is no folder here, and as a hub id it is neither in the local cache nor can it "
@@ -137,7 +162,7 @@ def _folder(source: str | Path) -> Path:
 def _read_object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} can't be read: {_first_line(error)}.") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold a JSON object; got {type(content).__name__}.")
@@ -213,7 +238,7 @@ def _merge_lora(pipeline: Any, source: str) -> None:
     if not hasattr(pipeline, "load_lora_weights"):
         raise UserError(f"`lora` can't be used: a {name} takes no LoRA weights.")
     try:
-        pipeline.load_lora_weights(source)
+        pipeline.load_lora_weights(source, use_safetensors=True)
         pipeline.fuse_lora()
         pipeline.unload_lora_weights()
     except Exception as error:  # diffusers, peft and the hub's client raise all kinds for weights that don't fit

@@ -48,6 +48,7 @@ class PromptEmbeddings:
         self._accepted = parameters(pipeline.__call__)
         self._guided = guided and "negative_prompt_embeds" in self._accepted
         self._names = _returned_names(pipeline)
+        self._masked = _ignores_padding(pipeline)
         self._cache: OrderedDict[str, Embedding] = OrderedDict()
         self._negative: Embedding = {}
         self._cache_bytes, self._used = cache_bytes, 0
@@ -70,6 +71,8 @@ class PromptEmbeddings:
         rows = [self._cache[caption] for caption in captions]
         joined = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
         negative = {name: torch.cat([tensor] * len(rows)) for name, tensor in self._negative.items()}
+        if self._masked:
+            joined, negative = _without_padding(joined, negative)
         self._trim()
         unsaid: dict[str, Any] = {"negative_prompt": None} if "negative_prompt" in self._accepted else {}
         return unsaid | joined | negative  # PixArt's negative prompt is "" by default and refused beside embeddings
@@ -116,6 +119,29 @@ class PromptEmbeddings:
 
 def _size(embedding: Embedding) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in embedding.values())
+
+
+def _ignores_padding(pipeline: Any) -> bool:
+    """Whether the denoiser masks the tokens that only fill a caption up (PixArt, Sana): leaving them out is safe."""
+    denoiser = getattr(pipeline, "transformer", None)
+    return denoiser is not None and "encoder_attention_mask" in parameters(denoiser.forward)
+
+
+def _without_padding(told: Embedding, negative: Embedding) -> tuple[Embedding, Embedding]:
+    """Cut what is padding in every row, of the captions and of the negative prompt: attention to it is exactly 0.
+
+    Rows without any token attend to padding evenly, so nothing is cut where there is one.
+    """
+    both = told | negative
+    masks = [value for name, value in both.items() if name.endswith("attention_mask")]
+    embeds = [value for name, value in both.items() if name.endswith("prompt_embeds")]
+    if not masks or any(tensor.shape[:2] != masks[0].shape for tensor in (*masks, *embeds)):
+        return told, negative
+    filled = [mask.bool() for mask in masks]  # each (B, L)
+    if not all(bool(mask.any(dim=1).all()) for mask in filled):
+        return told, negative
+    used = max(int(mask.any(dim=0).nonzero().max()) + 1 for mask in filled)
+    return tuple({name: value[:, :used] for name, value in part.items()} for part in (told, negative))  # type: ignore[return-value]
 
 
 def _returned_names(pipeline: Any) -> tuple[str, ...] | None:

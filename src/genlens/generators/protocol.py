@@ -15,7 +15,8 @@ DEFAULT_BATCH = 64
 class Generator(Protocol):
     """A text-to-image model: an image is a function of (caption, seed) alone, whatever else is in its batch.
 
-    A generator may have an attribute `batch_size`, the number of images it prefers to render at once.
+    A generator may have an attribute `batch_size`, the number of images it prefers to render at once, and an attribute
+    `device`: where that begins with "cuda", images are scored on a thread of their own while the next are rendered.
     """
 
     @property

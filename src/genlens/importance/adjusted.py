@@ -13,21 +13,19 @@ classifier errs on generated images as it does on real ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
 from genlens.errors import UserError, check_integer
-from genlens.importance.bootstrap import percentile_interval, resample_weights
-from genlens.importance.exact import expected_importance
-from genlens.importance.first_stage import Effects, Pairs, Strength, instrument_strength, row_effects, two_stage
-from genlens.importance.flips import FlipScores, check_flips, flip_scores
+from genlens.importance.adjusted_model import MAX_DOUBT, AdjustedModel
+from genlens.importance.first_stage import instrument_strength
+from genlens.importance.flips import check_flips, flip_scores
 from genlens.importance.inference import check_confidence
+from genlens.importance.moved import MovedRows
 from genlens.importance.states import StateScores
-from genlens.importance.swaps import benjamini_hochberg
 from genlens.metrics import Scoring, get_scoring
 
 if TYPE_CHECKING:
@@ -35,12 +33,6 @@ if TYPE_CHECKING:
 
 MIN_F = 16.38
 """Conditional F below which a concept is withheld: tests of nominal 5% then err in up to 10% (Stock and Yogo 2005)."""
-MAX_PAIRED = 8
-"""Concepts, those of the largest effects, whose pairs are tried as interactions."""
-ROWS_PER_PAIR = 10
-"""Least rows for each pair that is tried."""
-_TIE = 1e-9  # share of the scores' range below which they are equal
-_LEVEL = 0.05  # false discovery rate among them
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +54,8 @@ class AdjustedResult:
         f_statistic: (D,) conditional F of the instruments.
         detection: (D, D) rise of the concept classifier's score k with the presence of j in real images.
         withheld: (D,) reasons, "" where nothing is withheld.
+        doubt: share of what a sharp concept classifier sees in the generated images that is neither there nor absent,
+            NaN where it isn't sharp. Above MAX_DOUBT there are no intervals, for they wouldn't hold the error of that.
         real_score: score on the real images.
         confidence: level of the intervals.
         n_rows: N.
@@ -81,6 +75,7 @@ class AdjustedResult:
     f_statistic: np.ndarray
     detection: np.ndarray
     withheld: tuple[str, ...]
+    doubt: float
     real_score: float
     confidence: float
     n_rows: int
@@ -155,15 +150,20 @@ def adjusted_importance(
     flips = flip_scores(np.asarray(real_concepts, dtype=np.float64), states, concept_states)
     names = tuple(state.concept for state in states)
     stage = instrument_strength(flips, names, correct_errors, min_f, clusters)
-    model = _Model(y, real, flips, stage, scoring, correct_errors, interactions)
-    if interactions:
-        model = replace(model, pairs=model.find_pairs(clusters))
-    importance, effects = model.estimate(np.arange(len(y)))
+    model = AdjustedModel(flips, stage, MovedRows(y, real, scoring), correct_errors)
+    if interactions and len(stage.used):
+        model = model.with_interactions(clusters)
+    effects = model.effects(np.ones(len(y)))  # (N, D)
+    importance = model.importances(effects)
     resamples = model.resample(n_resamples, seed, clusters)  # (3, D, K)
-    ends = _intervals(resamples, confidence)
-    shown = np.array([not reason for reason in stage.withheld])
+    ends = _intervals(np.array([importance, np.abs(effects).mean(axis=0), effects.mean(axis=0)]), resamples, confidence)
+    doubt = model.doubt()
+    withheld = model.doubtful(doubt)
+    if doubt > MAX_DOUBT:
+        resamples[:], ends[:] = np.nan, np.nan
+    shown = np.array([not reason for reason in withheld])
     blank = np.where(shown, 1.0, np.nan)
-    main = [float(effect) for effect in model.coefficients(model.pairs).interaction]
+    main = [float(effect) for effect in model.fit(model.pairs).interaction]
     return AdjustedResult(
         concepts=names,
         importance=importance * blank,
@@ -178,73 +178,12 @@ def adjusted_importance(
         first_stage=stage.first_stage,
         f_statistic=stage.f_statistic,
         detection=stage.detection,
-        withheld=stage.withheld,
+        withheld=withheld,
+        doubt=doubt,
         real_score=scoring(y, real),
         confidence=confidence,
         n_rows=len(y),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Model:
-    """Estimates importances on any choice of rows."""
-
-    y: np.ndarray
-    real: np.ndarray
-    flips: FlipScores
-    stage: Strength
-    scoring: Scoring
-    correct_errors: bool
-    interactions: bool
-    pairs: Pairs = ()
-
-    def coefficients(self, pairs: Pairs) -> Effects:
-        """Two-stage least squares on all rows."""
-        return two_stage(self.flips, self.stage.levels(self.flips, self.correct_errors), self.stage.used, pairs)
-
-    def estimate(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Importance (D,) and effects (n, D) with these rows; NaN for concepts that aren't in the regression."""
-        y, real, flips = self.y[rows], self.real[rows], self.flips.take(rows)
-        present, used = flips.present, self.stage.used
-        levels = self.stage.levels(flips, self.correct_errors)
-        fit = two_stage(flips, levels, used, self.pairs)
-        effects = row_effects(fit, present, levels, used) if self.interactions else fit.of_rows(present)
-        importance = np.full(present.shape[1], np.nan)
-        for j in used:
-            own = present[:, j].astype(np.int64)
-            absent = real - effects[:, j] * own
-            scores = self._tied(np.stack([absent, absent + effects[:, j]], axis=1))[:, :, None]  # (n, 2, 1)
-            states = StateScores("", scores, np.arange(2), np.bincount(own, minlength=2), own)
-            importance[j] = expected_importance(y, self._tied(real)[:, None], states, self.scoring)
-        return importance, effects
-
-    def _tied(self, scores: np.ndarray) -> np.ndarray:
-        """Make scores equal that differ by the rounding of sums alone, for the AUROC counts ties a half."""
-        step = float(np.ptp(self.real)) * _TIE
-        return np.asarray(np.round(scores / step) * step) if step and self.scoring.kind == "auroc" else scores
-
-    def resample(self, n_resamples: int, seed: int, clusters: np.ndarray | None) -> np.ndarray:
-        """Importance, absolute and signed reliance on resamples of rows, (3, D, K); NaN where undefined."""
-        n_rows, rng = len(self.y), np.random.default_rng(seed)
-        result = np.full((3, self.flips.present.shape[1], n_resamples), np.nan)
-        for k, weights in enumerate(resample_weights(n_rows, n_resamples, rng, clusters, 1)):
-            rows = np.repeat(np.arange(n_rows), weights[0].astype(np.int64))
-            if len(np.unique(self.y[rows])) == 2 or self.scoring.kind != "auroc":
-                importance, effects = self.estimate(rows)
-                result[:, :, k] = importance, np.abs(effects).mean(axis=0), effects.mean(axis=0)
-        return result
-
-    def find_pairs(self, clusters: np.ndarray | None) -> Pairs:
-        """Interactions that differ from 0 (Benjamini-Hochberg), among the concepts of the largest effects."""
-        strength = np.abs(self.coefficients(()).main)  # NaN sorts last
-        most = max(m for m in range(MAX_PAIRED + 1) if m * (m - 1) // 2 <= len(self.y) / ROWS_PER_PAIR)
-        chosen = sorted(j for j in np.argsort(-strength, kind="stable")[:most].tolist() if np.isfinite(strength[j]))
-        tried = tuple(combinations(chosen, 2))
-        if not tried:
-            return ()
-        p_values = 2 * stats.norm.sf(np.abs(self.coefficients(tried).z_values(clusters)))
-        found = benjamini_hochberg(p_values) < _LEVEL
-        return tuple(pair for pair, is_found in zip(tried, found, strict=True) if is_found)
 
 
 def _spread(resamples: np.ndarray) -> np.ndarray:
@@ -253,10 +192,11 @@ def _spread(resamples: np.ndarray) -> np.ndarray:
     return np.array([row.std(ddof=1) if len(row) > 1 else np.nan for row in known])
 
 
-def _intervals(resamples: np.ndarray, confidence: float) -> np.ndarray:
-    """Percentile intervals (..., 2) of (..., K) resamples, NaN where all are."""
-    ends = [
-        percentile_interval(row, confidence) if np.isfinite(row).any() else (np.nan, np.nan)
-        for row in resamples.reshape(-1, resamples.shape[-1])
-    ]
-    return np.array(ends).reshape(*resamples.shape[:-1], 2)
+def _intervals(values: np.ndarray, resamples: np.ndarray, confidence: float) -> np.ndarray:
+    """Intervals (3, D, 2) of estimates (3, D): normal, with the standard error over (3, D, K) resamples.
+
+    Percentiles of the resamples hold the truth less often: what a resample adds to the effects' own error makes small
+    importances larger.
+    """
+    half = float(stats.norm.ppf((1 + confidence) / 2)) * np.stack([_spread(part) for part in resamples])
+    return np.stack([values - half, values + half], axis=-1)

@@ -102,7 +102,7 @@ def importance_from_scores(
     reliances = [reliance(state, confidence, clusters) for state in states]
     if real is not None:
         truth = score_interval(
-            y, _real_draws(real, reference), scoring, clusters=clusters, confidence=confidence, seed=seed
+            y, real_draws(real, reference), scoring, clusters=clusters, confidence=confidence, seed=seed
         )
         fields |= {"real_score": truth.value, "real_ci": (truth.low, truth.high)}
     return ImportanceResult(
@@ -117,8 +117,8 @@ def importance_from_scores(
         interval=method,
         scoring=scoring.name,
         n_rows=len(y),
-        **_importance_fields(drops),
-        **_reliance_fields(reliances),
+        **importance_fields(drops),
+        **reliance_fields(reliances),
         **fields,
     )
 
@@ -168,7 +168,7 @@ def _check(y: np.ndarray, reference: np.ndarray, states: Sequence[StateScores], 
         raise UserError(f"All {len(y)} labels are the same; a score needs at least two values.")
 
 
-def _real_draws(real: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def real_draws(real: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Real images have one draw: (N,) -> (N, 1), and (N, C) -> (N, 1, C) where there are outputs."""
     real = np.asarray(real, dtype=np.float64)
     return real.reshape(len(real), 1, -1) if reference.ndim == 3 else real.reshape(len(real), 1)
@@ -212,7 +212,8 @@ def _from_resamples(value: float, resamples: np.ndarray, confidence: float) -> I
     return Interval(float(value), low, high, float(np.nanstd(resamples, ddof=1)))
 
 
-def _importance_fields(drops: Sequence[Interval]) -> dict[str, Any]:
+def importance_fields(drops: Sequence[Interval]) -> dict[str, Any]:
+    """Fields of a result from the concepts' importances."""
     return {
         "importance": np.array([drop.value for drop in drops]),
         "se": np.array([drop.se for drop in drops]),
@@ -221,7 +222,8 @@ def _importance_fields(drops: Sequence[Interval]) -> dict[str, Any]:
     }
 
 
-def _reliance_fields(reliances: Sequence[Reliance]) -> dict[str, Any]:
+def reliance_fields(reliances: Sequence[Reliance]) -> dict[str, Any]:
+    """Fields of a result from the concepts' reliances."""
     return {
         "reliance": np.array([item.absolute.value for item in reliances]),
         "reliance_ci": np.array([(item.absolute.low, item.absolute.high) for item in reliances]),

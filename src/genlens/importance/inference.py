@@ -44,9 +44,9 @@ def score_influence(y: np.ndarray, scores: np.ndarray, scoring: Scoring) -> np.n
     if scoring.kind == "auroc":
         positive, certain = positives(y), np.ones(1)
         draws = [placements(positive, scores[:, [draw]], certain) for draw in range(scores.shape[1])]
-        return _class_centred(positive, np.mean(draws, axis=0))
+        return class_centred(positive, np.mean(draws, axis=0))
     parts = row_scores(y, scores[:, None], scoring)[:, 0].mean(axis=1)  # (N,)
-    return _scaled(y, parts, scoring)
+    return scaled(y, parts, scoring)
 
 
 def importance_influence(y: np.ndarray, reference: np.ndarray, states: StateScores, scoring: Scoring) -> np.ndarray:
@@ -67,19 +67,17 @@ def importance_influence(y: np.ndarray, reference: np.ndarray, states: StateScor
         return np.asarray(score_influence(y, reference, scoring) - _permuted_auroc_influence(positives(y), states))
     parts = row_scores(y, states.scores, scoring).mean(axis=2)  # (N, S)
     own = row_scores(y, reference[:, None], scoring)[:, 0].mean(axis=1)
-    return np.asarray(
-        _scaled(y, own - parts @ states.weights, scoring) - _marginal_influence(states, parts.mean(axis=0))
-    )
+    return np.asarray(scaled(y, own - parts @ states.weights, scoring) - marginal_influence(states, parts.mean(axis=0)))
 
 
 def _permuted_auroc_influence(positive: np.ndarray, states: StateScores) -> np.ndarray:
     weights, draws = states.weights, range(states.n_draws)
     placed = np.mean([placements(positive, states.scores[:, :, draw], weights) for draw in draws], axis=0)
     pairs = np.mean([auroc_pairs(positive, states.scores[:, :, draw]) for draw in draws], axis=0)  # (S, S)
-    return np.asarray(_class_centred(positive, placed) + _marginal_influence(states, (pairs + pairs.T) @ weights))
+    return np.asarray(class_centred(positive, placed) + marginal_influence(states, (pairs + pairs.T) @ weights))
 
 
-def _class_centred(positive: np.ndarray, placed: np.ndarray) -> np.ndarray:
+def class_centred(positive: np.ndarray, placed: np.ndarray) -> np.ndarray:
     """Placements -> influences: centred and divided by the share of the class."""
     result = np.empty(len(placed))
     for rows in (positive, ~positive):
@@ -87,7 +85,7 @@ def _class_centred(positive: np.ndarray, placed: np.ndarray) -> np.ndarray:
     return result
 
 
-def _scaled(y: np.ndarray, parts: np.ndarray, scoring: Scoring) -> np.ndarray:
+def scaled(y: np.ndarray, parts: np.ndarray, scoring: Scoring) -> np.ndarray:
     """Influence on mean(parts); where the score divides by a mean over the labels, that mean's own part with it."""
     centred = parts - parts.mean()
     if scoring.scale is None:
@@ -96,7 +94,7 @@ def _scaled(y: np.ndarray, parts: np.ndarray, scoring: Scoring) -> np.ndarray:
     return np.asarray(centred - parts.mean() * (scale / scale.mean() - 1))
 
 
-def _marginal_influence(states: StateScores, slopes: np.ndarray) -> np.ndarray:
+def marginal_influence(states: StateScores, slopes: np.ndarray) -> np.ndarray:
     """Influence through n_b, given the slope (S,) of the permuted score in each slot's probability."""
     per_stratum = np.bincount(states.stratum, weights=slopes) / np.bincount(states.stratum)  # (B,)
     return np.asarray(per_stratum[states.own] - per_stratum @ states.counts / states.n_rows)
@@ -125,10 +123,31 @@ def cluster_sums(values: np.ndarray, clusters: np.ndarray | None) -> np.ndarray:
     return np.bincount(np.unique(clusters, return_inverse=True)[1].ravel(), weights=values)
 
 
+def degrees_of_freedom(influence: np.ndarray, clusters: np.ndarray | None = None) -> float:
+    """Degrees of freedom of the standard error, by Satterthwaite's rule (Pan and Wall 2002 for sandwich estimators).
+
+    Args:
+        influence: (N,), of mean 0.
+        clusters: (N,) or None.
+
+    Returns:
+        2 G / (kurtosis - 1) of the G group sums, in [1, G - 1]: where a few rows (those with a rare concept) carry the
+        variance, it is known no better than from a few rows.
+    """
+    squares = cluster_sums(influence, clusters) ** 2
+    most = max(len(squares) - 1, 1)
+    if not squares.any():
+        return float(most)
+    excess = float((squares**2).mean() / squares.mean() ** 2) - 1
+    return float(np.clip(2 * len(squares) / max(excess, 1e-9), 1, most))
+
+
 def interval(
     value: float, influence: np.ndarray, confidence: float = 0.95, clusters: np.ndarray | None = None
 ) -> Interval:
-    """Interval value +- t * se, with Student's t for the number of rows (or clusters) less one.
+    """Interval value +- t * se, with Student's t for `degrees_of_freedom`.
+
+    Its coverage is measured by `benchmarks/coverage.py`.
 
     Args:
         value: the estimate.
@@ -137,8 +156,7 @@ def interval(
         clusters: (N,) or None.
     """
     error = standard_error(influence, clusters)
-    n_units = len(influence) if clusters is None else len(np.unique(clusters))
-    half = float(stats.t.ppf((1 + confidence) / 2, max(n_units - 1, 1))) * error
+    half = float(stats.t.ppf((1 + confidence) / 2, degrees_of_freedom(influence, clusters))) * error
     return Interval(value, value - half, value + half, error)
 
 

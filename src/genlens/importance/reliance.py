@@ -13,6 +13,7 @@ outputs the absolute changes are averaged over the outputs and there is no sign.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,23 @@ class Reliance:
     effects: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class RowParts:
+    """What each row adds to the reliance: absolute = mean(size) / mean(distance), signed = mean(change) / mean(square).
+
+    Args:
+        size: (N,) absolute changes of the score.
+        distance: (N,) what they are divided by.
+        change: (N,) changes of the score; NaN where there is no sign.
+        square: (N,) what they are divided by.
+    """
+
+    size: np.ndarray
+    distance: np.ndarray
+    change: np.ndarray
+    square: np.ndarray
+
+
 def reliance(states: StateScores, confidence: float = 0.95, clusters: np.ndarray | None = None) -> Reliance:
     """Measure how much the target score changes with the concept.
 
@@ -46,38 +64,55 @@ def reliance(states: StateScores, confidence: float = 0.95, clusters: np.ndarray
         confidence: level of the intervals.
         clusters: (N,) groups of dependent rows, or None.
     """
-    scores = states.scores.mean(axis=2)  # (N, S) or (N, S, C)
-    if scores.ndim == 3:
-        outputs = [reliance(states.column(output), confidence, clusters) for output in range(scores.shape[2])]
-        values = [output.absolute for output in outputs]
-        mean = Interval(*np.mean([(v.value, v.low, v.high, v.se) for v in values], axis=0).tolist())
-        return Reliance(mean, _UNKNOWN, np.full(len(scores), np.nan))
+    if states.scores.ndim == 4:
+        outputs = range(states.scores.shape[3])
+        return mean_reliance([reliance(states.column(output), confidence, clusters) for output in outputs])
+    parts = row_parts(states)
+    absolute = _ratio(parts.size, parts.distance, confidence, clusters)
+    signed = _ratio(parts.change, parts.square, confidence, clusters)
+    return Reliance(absolute, signed, row_effects(parts))
+
+
+def mean_reliance(outputs: Sequence[Reliance]) -> Reliance:
+    """Mean over the outputs of a classifier; it has no sign."""
+    values = [output.absolute for output in outputs]
+    mean = Interval(*np.mean([(v.value, v.low, v.high, v.se) for v in values], axis=0).tolist())
+    return Reliance(mean, _UNKNOWN, np.full(len(outputs[0].effects), np.nan))
+
+
+def row_effects(parts: RowParts) -> np.ndarray:
+    """(N,) each row's part of the signed reliance; NaN where there is no sign, or no row's value ever moves."""
+    scale = parts.square.mean()
+    return np.asarray(parts.change / (scale if scale > 0 else np.nan))
+
+
+def row_parts(states: StateScores) -> RowParts:
+    """Each row's part of the reliance, from scores (N, S, R) of its states."""
+    scores = states.scores.mean(axis=2)  # (N, S)
+    ones = np.ones(len(scores))
     if states.values is not None:
-        return _per_deviation(states, states.values, scores, confidence, clusters)
+        return _per_deviation(states, states.values, scores)
     if len(states.counts) == 2:
         absent, present = scores[:, states.stratum == 0], scores[:, states.stratum == 1]
         change = present.mean(axis=1) - absent.mean(axis=1)
         size = np.abs(present[:, :, None] - absent[:, None, :]).mean(axis=(1, 2))
-        return Reliance(_mean(size, confidence, clusters), _mean(change, confidence, clusters), change)
+        return RowParts(size, ones, change, ones)
     first, second, weights = _slot_pairs(states)
     size = np.abs(scores[:, first] - scores[:, second]) @ weights / weights.sum()
-    return Reliance(_mean(size, confidence, clusters), _UNKNOWN, np.full(len(scores), np.nan))
+    return RowParts(size, ones, np.full(len(scores), np.nan), ones)
 
 
-def _per_deviation(
-    states: StateScores, values: np.ndarray, scores: np.ndarray, confidence: float, clusters: np.ndarray | None
-) -> Reliance:
+def _per_deviation(states: StateScores, values: np.ndarray, scores: np.ndarray) -> RowParts:
     first, second, weights = _slot_pairs(states)
     moves, changes = values[:, first] - values[:, second], scores[:, first] - scores[:, second]  # (N, pairs)
     mean = float((values @ states.weights).mean())
     deviation = float(np.sqrt((((values - mean) ** 2) @ states.weights).mean()))
-    if not moves.any():
-        return Reliance(_UNKNOWN, _UNKNOWN, np.full(len(scores), np.nan))
-    squared, distance = moves**2 @ weights, np.abs(moves) @ weights
-    slope = (moves * changes) @ weights * deviation
-    signed = _ratio(slope, squared, confidence, clusters)
-    absolute = _ratio(np.abs(changes) @ weights * deviation, distance, confidence, clusters)
-    return Reliance(absolute, signed, slope / squared.mean())
+    return RowParts(
+        size=np.abs(changes) @ weights * deviation,
+        distance=np.abs(moves) @ weights,
+        change=(moves * changes) @ weights * deviation,
+        square=moves**2 @ weights,
+    )
 
 
 def _slot_pairs(states: StateScores) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -92,11 +127,10 @@ def _slot_pairs(states: StateScores) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return first, second, weights
 
 
-def _mean(values: np.ndarray, confidence: float, clusters: np.ndarray | None) -> Interval:
-    return interval(float(values.mean()), values - values.mean(), confidence, clusters)
-
-
 def _ratio(top: np.ndarray, bottom: np.ndarray, confidence: float, clusters: np.ndarray | None) -> Interval:
-    """Ratio of means, with the influence of both."""
-    value = float(top.mean() / bottom.mean())
-    return interval(value, (top - value * bottom) / bottom.mean(), confidence, clusters)
+    """Ratio of means, with the influence of both; unknown without a sign, or where no row's value ever moves."""
+    scale = float(bottom.mean())
+    if scale == 0 or np.isnan(top).any():
+        return _UNKNOWN
+    value = float(top.mean() / scale)
+    return interval(value, (top - value * bottom) / scale, confidence, clusters)

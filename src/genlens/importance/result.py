@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-
-from genlens.errors import RunFolderError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,21 +25,6 @@ RANKING_COLUMNS = (
     "reliance",
     "reliance_signed",
     "rank",
-)
-_FORMAT = 1
-_VECTORS = ("importance", "std", "se", "ci_low", "ci_high", "p_value", "q_value", "reliance", "reliance_signed")
-_MATRICES = ("reliance_ci", "reliance_signed_ci")
-_SCALARS = (
-    "reference_score",
-    "real_score",
-    "confidence",
-    "interval",
-    "scoring",
-    "target_class",
-    "n_rows",
-    "n_images",
-    "n_naive",
-    "settings",
 )
 
 
@@ -99,7 +80,9 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What else a run's scores say, in a form that reports can show: a sentence, advice, a table, a matrix.
+    """What else a run's scores say, in a form that reports can show: a sentence, advice, a table, a chart, a matrix.
+
+    A list of numbers in a table is shown as their distribution.
 
     Args:
         code: short name, such as "variance" or "adjusted".
@@ -109,6 +92,10 @@ class Analysis:
         table: records for the report; ``x_low`` and ``x_high`` are the interval of ``x``.
         matrix: figures between concepts, or None.
         labels: names of the matrix's rows and columns.
+        chart: how the table's first column that has an interval is drawn: "interval", a strip a record; "curve", over
+            the table's second column, one curve for each value of its first.
+        reading: what the table's columns are.
+        guide: what the matrix's rows, columns and figures are.
     """
 
     code: str
@@ -118,6 +105,9 @@ class Analysis:
     table: list[dict[str, Any]] = field(default_factory=list)
     matrix: list[list[float]] | None = None
     labels: list[str] = field(default_factory=list)
+    chart: Literal["", "interval", "curve"] = ""
+    reading: str = ""
+    guide: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +144,8 @@ class ImportanceResult:
         checks: verdicts on the method's assumptions.
         analyses: what else the scores say.
         gallery: pictures for the report.
+        row_ids: N names of the rows; their numbers where none are given.
+        own: (D, N) text, the state each row has of each concept; empty texts where none are given.
     """
 
     concepts: tuple[str, ...]
@@ -185,6 +177,15 @@ class ImportanceResult:
     checks: tuple[CheckResult, ...] = ()
     analyses: tuple[Analysis, ...] = ()
     gallery: tuple[Picture, ...] = ()
+    row_ids: tuple[str, ...] = ()
+    own: np.ndarray = field(default_factory=lambda: np.empty((0, 0), dtype=object))
+
+    def __post_init__(self) -> None:
+        """Name the rows."""
+        if not self.row_ids:
+            object.__setattr__(self, "row_ids", tuple(str(row) for row in range(self.effects.shape[1])))
+        if not self.own.size:
+            object.__setattr__(self, "own", np.full(self.effects.shape, "", dtype=object))
 
     @property
     def n_repeats(self) -> int:
@@ -202,7 +203,7 @@ class ImportanceResult:
         """One row a concept, most important first; columns `RANKING_COLUMNS`."""
         import pandas as pd
 
-        vectors = {name: getattr(self, name) for name in RANKING_COLUMNS if name in _VECTORS}
+        vectors = {name: getattr(self, name) for name in RANKING_COLUMNS if name not in ("concept", "rank")}
         frame = pd.DataFrame({"concept": list(self.concepts), **vectors, "rank": self.rank})
         return frame.sort_values("rank")[list(RANKING_COLUMNS)].reset_index(drop=True)
 
@@ -216,6 +217,24 @@ class ImportanceResult:
                 "concept": np.repeat(np.array(self.concepts, dtype=object), n_repeats),
                 "repeat": np.tile(np.arange(n_repeats), n_concepts),
                 "importance": self.repeats.ravel(),
+            }
+        )
+
+    def row_effects(self) -> pd.DataFrame:
+        """Tidy frame of what switching each concept does in each row: row_id, concept, own, effect.
+
+        `own` is the state the row has; `effect` is the change of its score from off to on (per standard deviation
+        upwards for numbers), NaN where there is none, as for categories.
+        """
+        import pandas as pd
+
+        n_concepts, n_rows = self.effects.shape
+        return pd.DataFrame(
+            {
+                "row_id": np.tile(np.array(self.row_ids, dtype=object), n_concepts),
+                "concept": np.repeat(np.array(self.concepts, dtype=object), n_rows),
+                "own": self.own.ravel(),
+                "effect": self.effects.ravel(),
             }
         )
 
@@ -233,23 +252,21 @@ class ImportanceResult:
         return written
 
     def save(self, folder: str | Path) -> Path:
-        """Write ranking.csv, result.json, checks.json, analyses.json and Parquet files; each is written aside and renamed.
+        """Write ranking.csv, result.json, checks.json, analyses.json and Parquet files, each whole or not at all.
 
         Args:
             folder: made when missing.
 
         Returns:
             The folder.
+
+        Raises:
+            WriteError: the disk is full, or the folder can't be written.
         """
+        from genlens.importance.saved import write_result
+
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / "repeats.parquet", lambda path: self.frame().to_parquet(path, index=False))
-        _replace(folder / "effects.parquet", lambda path: self._effects_frame().to_parquet(path, index=False))
-        _replace(folder / "gallery.parquet", lambda path: self._gallery_frame().to_parquet(path, index=False))
-        _write_json(folder / "checks.json", [asdict(check) for check in self.checks])
-        _write_json(folder / "analyses.json", [asdict(analysis) for analysis in self.analyses])
-        _replace(folder / "ranking.csv", lambda path: self.ranking().to_csv(path, index=False))
-        _write_json(folder / "result.json", self._document())
+        write_result(self, folder)
         return folder
 
     @classmethod
@@ -260,100 +277,8 @@ class ImportanceResult:
             folder: a run folder.
 
         Raises:
-            RunFolderError: there is no result, or a file of it is missing or damaged.
+            RunFolderError: there is no result, or a file of it is missing, damaged or belongs to another result.
         """
-        folder = Path(folder)
-        if not (folder / "result.json").is_file():
-            raise RunFolderError(f"{folder} holds no result.json; it isn't the folder of a finished run.")
-        try:
-            return _read(folder)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(
-                f"The result in {folder} is damaged ({error}); repeat the command that wrote it."
-            ) from error
+        from genlens.importance.saved import read_result
 
-    def _document(self) -> dict[str, Any]:
-        document: dict[str, Any] = {"format": _FORMAT, "concepts": list(self.concepts)}
-        document |= {name: getattr(self, name).tolist() for name in (*_VECTORS, *_MATRICES)}
-        document |= {name: getattr(self, name) for name in _SCALARS}
-        document |= {"reference_ci": self.reference_ci, "real_ci": self.real_ci}
-        return document
-
-    def _effects_frame(self) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.DataFrame(self.effects.T, columns=list(self.concepts))
-
-    def _gallery_frame(self) -> pd.DataFrame:
-        import pandas as pd
-
-        return pd.DataFrame([asdict(picture) for picture in self.gallery], columns=list(Picture.__annotations__))
-
-
-def _read(folder: Path) -> ImportanceResult:
-    import pandas as pd
-
-    document = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    checks = json.loads((folder / "checks.json").read_text(encoding="utf-8"))
-    analyses = json.loads((folder / "analyses.json").read_text(encoding="utf-8"))
-    concepts = tuple(document["concepts"])
-    repeats = pd.read_parquet(folder / "repeats.parquet")["importance"].to_numpy(dtype=np.float64)
-    effects = pd.read_parquet(folder / "effects.parquet")[list(concepts)].to_numpy(dtype=np.float64)
-    gallery = pd.read_parquet(folder / "gallery.parquet").to_dict("records")
-    arrays: dict[str, Any] = {name: _array(document[name]) for name in _VECTORS}
-    arrays |= {name: _array(document[name]).reshape(len(concepts), 2) for name in _MATRICES}
-    return ImportanceResult(
-        concepts=concepts,
-        repeats=repeats.reshape(len(concepts), -1),
-        effects=np.ascontiguousarray(effects.T),
-        reference_ci=_interval(document["reference_ci"]),
-        real_ci=None if document["real_ci"] is None else _interval(document["real_ci"]),
-        checks=tuple(CheckResult(**_with_nan(check)) for check in checks),
-        analyses=tuple(Analysis(**_with_nan(analysis)) for analysis in analyses),
-        gallery=tuple(Picture(**{str(key): value for key, value in record.items()}) for record in gallery),
-        **arrays,
-        **{name: document[name] for name in _SCALARS},
-    )
-
-
-def _array(values: list[Any]) -> np.ndarray:
-    return np.array(values, dtype=np.float64)  # None (JSON null) becomes NaN
-
-
-def _interval(ends: list[float | None]) -> tuple[float, float]:
-    low, high = _array(ends).tolist()
-    return low, high
-
-
-def _with_nan(check: dict[str, Any]) -> dict[str, Any]:
-    """Undo the nulls of the matrix of a check or an analysis; elsewhere None and NaN mean the same."""
-    if check["matrix"] is not None:
-        check["matrix"] = _array(check["matrix"]).tolist()
-    return check
-
-
-def _null(value: Any) -> Any:
-    """Make numpy scalars, tuples and non-finite floats fit for JSON."""
-    if isinstance(value, Mapping):
-        return {str(key): _null(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_null(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
-
-
-def _write_json(path: Path, document: Any) -> None:
-    text = json.dumps(_null(document), indent=1, allow_nan=False, ensure_ascii=False)
-    _replace(path, lambda aside: aside.write_text(text + "\n", encoding="utf-8"))
-
-
-def _replace(path: Path, write: Any) -> None:
-    """Write a file under a temporary name, flush it to disk and rename it."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    write(aside)
-    with aside.open("rb") as handle:
-        os.fsync(handle.fileno())
-    os.replace(aside, path)
+        return read_result(Path(folder))

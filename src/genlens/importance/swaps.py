@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 
 from genlens.importance.auroc import ItemPairs
+from genlens.importance.binary_swaps import MOST_PAIRS, BinarySwapStatistic
 from genlens.importance.exact import row_scores
 from genlens.importance.sampled import mean_score
 from genlens.importance.states import StateScores
@@ -23,7 +24,13 @@ _TOLERANCE = 1e-12
 
 
 def swap_p_value(
-    y: np.ndarray, reference: np.ndarray, states: StateScores, scoring: Scoring, n_swaps: int, rng: np.random.Generator
+    y: np.ndarray,
+    reference: np.ndarray,
+    states: StateScores,
+    scoring: Scoring,
+    n_swaps: int,
+    rng: np.random.Generator,
+    weights: np.ndarray | None = None,
 ) -> float:
     """One-sided p-value of "the model doesn't rely on the concept".
 
@@ -37,14 +44,15 @@ def swap_p_value(
         scoring: any score.
         n_swaps: random relabellings K; the smallest p-value is 1 / (K + 1).
         rng: source of randomness.
+        weights: (N, S) probability of each state in each row, where it isn't `states.weights` in all.
 
     Returns:
         (1 + relabellings at least as large) / (1 + K); 1 where no state changes any score.
     """
-    items = _Items(reference, states)
+    items = _Items(reference, states, weights)
     if np.ptp(items.scores, axis=1).max() == 0:
         return 1.0
-    statistic = _STATISTICS[scoring.kind](y, items, scoring)
+    statistic = _statistic(y, items, scoring)
     observed = float(statistic(items.identity[None])[0])
     chunk = max(1, _CHUNK // items.identity.size)
     larger = 0
@@ -70,9 +78,10 @@ class _Items:
     Args:
         reference: (N, R[, C]) reference scores.
         states: scores of the concept's states.
+        weights: (N, S) probability of each state in each row; None: `states.weights` in all.
     """
 
-    def __init__(self, reference: np.ndarray, states: StateScores) -> None:
+    def __init__(self, reference: np.ndarray, states: StateScores, weights: np.ndarray | None = None) -> None:
         n_rows, n_slots = states.scores.shape[:2]
         own_slot = np.full(n_rows, -1)  # the slot that holds the reference image, where there is one
         for stratum in range(len(states.counts)):
@@ -82,7 +91,9 @@ class _Items:
         self.tied = own_slot >= 0
         extra = not self.tied.all()
         self.scores = np.concatenate([states.scores, reference[:, None]], axis=1) if extra else states.scores
-        self.weights = np.append(states.weights, 0.0) if extra else states.weights  # (Q,) by role
+        self._weights = states.weights if weights is None else weights  # (S,) or (N, S) by role
+        if extra:
+            self._weights = np.concatenate([self._weights, np.zeros_like(self._weights[..., :1])], axis=-1)
         self.reference_role = np.where(self.tied, own_slot, n_slots)  # (N,)
         self.identity = np.tile(np.arange(self.scores.shape[1]), (n_rows, 1))  # (N, Q) role of each item
 
@@ -96,6 +107,13 @@ class _Items:
         if not self.tied.all():
             keys[:, self.tied, -1] = 2.0  # that row's reference is one of its states: the last item keeps its role
         return np.argsort(keys, axis=2)
+
+    def mixed(self, roles: np.ndarray) -> np.ndarray:
+        """(K, N, Q) probability of each item's role."""
+        if self._weights.ndim == 1:
+            return np.asarray(self._weights[roles])
+        n_rows, n_items = self.identity.shape
+        return np.asarray(self._weights.ravel()[roles + n_items * np.arange(n_rows)[:, None]])
 
     def is_reference(self, roles: np.ndarray) -> np.ndarray:
         """(K, N, Q) whether an item plays its row's reference."""
@@ -111,7 +129,7 @@ class _AurocStatistic:
     def __call__(self, roles: np.ndarray) -> np.ndarray:
         flat = (len(roles), -1)
         own = self._items.is_reference(roles).reshape(flat)
-        mixed = self._items.weights[roles].reshape(flat)
+        mixed = self._items.mixed(roles).reshape(flat)
         return np.asarray(
             np.mean([self._auroc(pairs, own) - self._auroc(pairs, mixed) for pairs in self._pairs], axis=0)
         )
@@ -128,7 +146,7 @@ class _MeanStatistic:
         self._parts = row_scores(y, items.scores, scoring).mean(axis=2)  # (N, Q)
 
     def __call__(self, roles: np.ndarray) -> np.ndarray:
-        contrast = self._items.is_reference(roles) - self._items.weights[roles]
+        contrast = self._items.is_reference(roles) - self._items.mixed(roles)
         return np.asarray(np.einsum("knq,nq->k", contrast, self._parts) / len(self._parts))
 
 
@@ -141,6 +159,16 @@ class _ScoreStatistic:
         shown = self._items.is_reference(roles).argmax(axis=2)  # (K, N) item in the reference's place
         scores = self._items.scores
         return np.array([mean_score(self._y, scores[self._rows, chosen], self._scoring) for chosen in shown])
+
+
+def _statistic(y: np.ndarray, items: _Items, scoring: Scoring) -> Callable[[np.ndarray], np.ndarray]:
+    """What turns roles (K, N, Q) into the statistic (K,)."""
+    if scoring.kind == "auroc" and items.identity.shape[1] == 2 and items.tied.all():
+        positive = positives(y)
+        if int(positive.sum()) * int((~positive).sum()) <= MOST_PAIRS:
+            weights = items.mixed(items.identity[None])[0]
+            return BinarySwapStatistic(positive, items.scores, items.reference_role, weights)
+    return _STATISTICS[scoring.kind](y, items, scoring)
 
 
 _STATISTICS: dict[str, Callable[[np.ndarray, _Items, Scoring], Callable[[np.ndarray], np.ndarray]]] = {

@@ -7,6 +7,7 @@ Elements are built with ElementTree, which escapes whatever names come in.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -161,3 +162,44 @@ def change_strip(axis: Scale, start: float, stop: float, *, height: int = 30) ->
         parts.append(_line("whisker", axis.x(start), axis.x(stop), height / 2, height / 2))
         parts += [_dot("dot hollow", axis, start, height / 2), _dot("dot", axis, stop, height / 2)]
     return _strip(height, parts)
+
+
+_CURVE_HEIGHT = 150
+_MARGIN = 8  # pixels above and below a curve
+
+
+def _y(axis: Scale, value: float) -> float:
+    return _MARGIN + (1 - axis.share(value) / 100) * (_CURVE_HEIGHT - 2 * _MARGIN)
+
+
+def curve_plot(horizontal: Scale, vertical: Scale, points: Sequence[tuple[float, ...]], label: str) -> Markup:
+    """A curve through points with their intervals.
+
+    Args:
+        horizontal: axis of the points' x.
+        vertical: axis of their y.
+        points: (x, y, low, high) each, in the order of x.
+        label: the curve in words, for those who can't see it.
+    """
+    parts = [_line("grid", horizontal.x(tick), horizontal.x(tick), 0, _CURVE_HEIGHT) for tick in horizontal.ticks]
+    heights = [(tick, _y(vertical, tick)) for tick in vertical.ticks]
+    parts += [_line("zero" if tick == 0 else "grid", "0", "100%", height, height) for tick, height in heights]
+    known = [point for point in points if all(math.isfinite(value) for value in point[:2])]
+    for (x, y, *_), (next_x, next_y, *_) in itertools.pairwise(known):
+        parts.append(_line("path", horizontal.x(x), horizontal.x(next_x), _y(vertical, y), _y(vertical, next_y)))
+    for x, y, low, high in known:
+        if math.isfinite(low) and math.isfinite(high):
+            parts.append(_line("whisker thin", horizontal.x(x), horizontal.x(x), _y(vertical, low), _y(vertical, high)))
+        parts.append(_dot("dot", horizontal, x, _y(vertical, y), 3))
+    return _strip(_CURVE_HEIGHT, parts, label)
+
+
+def vertical_axis(axis: Scale) -> Markup:
+    """The numbers of a curve's vertical axis, to stand at its left."""
+    texts = []
+    for tick in axis.ticks:
+        place = {"x": "100%", "y": f"{_y(axis, tick) + 4:g}", "text-anchor": "end"}
+        text = ElementTree.Element("text", {"class": "tick", **place})
+        text.text = figure(tick, _decimals(axis.ticks)) if tick else "0"
+        texts.append(text)
+    return _strip(_CURVE_HEIGHT, texts)

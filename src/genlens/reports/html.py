@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from genlens._version import __version__
+from genlens.files import write_atomic
 from genlens.reports import view
+from genlens.reports.analysis_view import analysis_view
 from genlens.reports.check_view import check_view
 from genlens.reports.text import (
     MISSING,
@@ -45,10 +46,7 @@ def write_report(result: ImportanceResult, path: str | Path) -> Path:
     """
     path = Path(path)
     page = render_report(result)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    aside.write_text(page, encoding="utf-8")
-    os.replace(aside, path)
+    write_atomic(path, page.encode("utf-8", "replace"))
     return path
 
 
@@ -94,6 +92,7 @@ def _context(result: ImportanceResult) -> dict[str, Any]:
         "repeats": repeats,
         "repeats_axis": repeats_axis,
         "checks": [check_view(check) for check in result.checks],
+        "analyses": [analysis_view(analysis) for analysis in result.analyses],
         "gallery": view.gallery_parts(result.gallery, rows),
         **_method(result, score),
     }

@@ -27,7 +27,7 @@ _LARGEST_WITH_FIGURES = 20
 def plot_ranking(result: ImportanceResult, ax: Axes | None = None) -> Axes:
     """Importance of every concept with its interval, most important on top; hollow where chance explains it."""
     rows = ranking_rows(result)
-    axes = _axes(ax, 6.4, 0.8 + 0.36 * len(rows))
+    axes = new_axes(ax, 6.4, 0.8 + 0.36 * len(rows))
     y = np.arange(len(rows))
     axes.barh(y, [row.importance for row in rows], height=0.5, color=BLUE, alpha=0.22, linewidth=0)
     for k, row in enumerate(rows):
@@ -52,7 +52,7 @@ def plot_repeats(result: ImportanceResult, ax: Axes | None = None) -> Axes:
         raise UserError("The result has no sampled permutations to plot; repeat it with `n_repeats` >= 1.")
     rows = ranking_rows(result)
     values = dict(zip(result.concepts, result.repeats, strict=True))
-    axes = _axes(ax, 6.4, 0.8 + 0.36 * len(rows))
+    axes = new_axes(ax, 6.4, 0.8 + 0.36 * len(rows))
     for k, row in enumerate(rows):
         finite = values[row.concept][np.isfinite(values[row.concept])]
         if len(finite):
@@ -76,7 +76,7 @@ def plot_independent_permutation(check: CheckResult, ax: Axes | None = None) -> 
         raise UserError(f"The check '{check.code}' has no matrix to plot.")
     matrix = np.array(check.matrix, dtype=float)
     side = len(matrix)
-    axes = _axes(ax, 2.2 + 0.62 * side, 1.6 + 0.5 * side)
+    axes = new_axes(ax, 2.2 + 0.62 * side, 1.6 + 0.5 * side)
     bound = max(0.5, float(np.nanmax(np.abs(matrix), initial=0.0)))
     drawn = axes.imshow(matrix, cmap="RdBu", vmin=-bound, vmax=bound, aspect="auto")
     axes.set_xticks(range(side), check.labels, rotation=40, ha="right", rotation_mode="anchor", parse_math=False)
@@ -106,7 +106,7 @@ def plot_effective_generation(check: CheckResult, ax: Axes | None = None) -> Axe
     records = [record for record in check.table if _has_scores(record)]
     if not records:
         raise UserError(f"The check '{check.code}' has no scores on real and generated images to plot.")
-    axes = _axes(ax, 6.4, 0.9 + 0.36 * len(records))
+    axes = new_axes(ax, 6.4, 0.9 + 0.36 * len(records))
     for k, record in enumerate(records):
         axes.plot([record["real"], record["generated"]], [k, k], color=GREY, linewidth=2, zorder=1)
         label = {"real": "real images", "generated": "generated images"} if k == 0 else {}
@@ -122,7 +122,7 @@ def _has_scores(record: Mapping[str, Any]) -> bool:
     return record.get("real") is not None and record.get("generated") is not None
 
 
-def _axes(ax: Axes | None, width: float, height: float) -> Axes:
+def new_axes(ax: Axes | None, width: float, height: float) -> Axes:
     """`ax`, or the axes of a new figure of that size in inches."""
     if ax is not None:
         return ax

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console, Group
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from genlens.reports import text as words
+from genlens.reports.console import shows_printable
+from genlens.reports.record_view import bracket, number
 
 if TYPE_CHECKING:
-    from genlens.importance.result import CheckResult, ImportanceResult
+    from genlens.importance.result import Analysis, CheckResult, ImportanceResult
     from genlens.reports.text import Row
 
 _SHORTEST_NAME, _LONGEST_NAME = 8, 28
@@ -23,9 +26,12 @@ _SLIMMEST_BAR, _WIDEST_BAR = 4, 16
 _WIDTHS = {"reliance": 10, "true": 6, "q": 7, "signed": 8}
 """Columns that are shown where there is room, with their widths."""
 _STYLES = {"passed": "green", "failed": "bold red", "undecided": "bold yellow", "not applicable": "dim"}
+TABLED = ("adjusted", "groups", "conditional", "placebo", "shapley")
+"""Analyses whose table the terminal shows as well."""
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
+@shows_printable
 def print_result(result: ImportanceResult, console: Console | None = None) -> None:
     """Print what the ranking says, the ranking, warnings and verdicts.
 
@@ -43,8 +49,10 @@ def print_result(result: ImportanceResult, console: Console | None = None) -> No
     console.print(ranking_table(result, console))
     console.print(Text(_legend(result, rows, console.width), style="dim"))
     print_checks(result.checks, console)
+    print_analyses(result.analyses, console)
 
 
+@shows_printable
 def print_checks(checks: Sequence[CheckResult], console: Console | None = None) -> None:
     """Print a line for each check and, if one failed or is undecided, a panel that says what it means."""
     console = console or Console()
@@ -56,6 +64,49 @@ def print_checks(checks: Sequence[CheckResult], console: Console | None = None) 
     if words.warnings_of(checks):
         console.print()
         console.print(warning_panel(checks))
+
+
+@shows_printable
+def print_analyses(analyses: Sequence[Analysis], console: Console | None = None) -> None:
+    """Print a line for each analysis, its advice below it, and the tables of those in `TABLED`."""
+    console = console or Console()
+    if analyses:
+        console.print()
+    for analysis in analyses:
+        console.print(Text.assemble((analysis.title, "bold"), f": {words.plain(analysis.message)}"))
+        if analysis.advice:
+            advice = Text.assemble(("What to do: ", "bold"), words.plain(analysis.advice))
+            console.print(Padding(advice, (0, 0, 0, 2)))
+        if analysis.code in TABLED and analysis.table:
+            console.print(Padding(records_table(analysis.table, console.width - 2), (0, 0, 0, 2)))
+
+
+def records_table(records: Sequence[Mapping[str, Any]], width: int) -> Table:
+    """Records as a table, with as many columns, from the left, as the width holds."""
+    keys = [key for key in records[0] if not key.endswith(("_low", "_high")) and not isinstance(records[0][key], list)]
+    columns = {key: [_record_text(record, key) for record in records] for key in keys}
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    left, shown = width, list[list[str]]()
+    for key, texts in columns.items():
+        name = key.removesuffix("_value").replace("_", " ")
+        left -= min(_LONGEST_NAME, max(len(name), *map(len, texts))) + 1
+        if left < 0 and shown:
+            break
+        shown.append(texts)
+        number = any(isinstance(record[key], (int, float)) for record in records)
+        table.add_column(name, justify="right" if number else "left", overflow="fold", max_width=_LONGEST_NAME)
+    for cells in zip(*shown, strict=True):
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _record_text(record: Mapping[str, Any], key: str) -> str:
+    value = record[key]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or isinstance(value, float):
+        return words.plain(f"{number(key, value)} {bracket(record, key)}".rstrip())
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def ranking_table(result: ImportanceResult, console: Console) -> Table:

@@ -102,6 +102,11 @@ def words(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def few(names: Sequence[str], most: int = 6) -> str:
+    """`words` of at most `most` names: ``"a, b and 38 more"``."""
+    return words(names if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} more"])
+
+
 @dataclass(frozen=True)
 class Row:
     """One concept of the ranking, as plain floats (NaN where unknown).
