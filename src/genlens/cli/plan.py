@@ -10,6 +10,7 @@ import typer
 from genlens.cli import options
 from genlens.cli.loading import load_generator, read_table
 from genlens.cli.power import Alpha, Pilot, Power, TargetPower, power_request, print_power
+from genlens.errors import printable
 
 if TYPE_CHECKING:
     from genlens.generators.protocol import Generator
@@ -126,12 +127,12 @@ def _print_plan(made: Plan, cost: Estimate, n_rows: int, rate: float | None) -> 
     print(f"{cost.n_images:,} images to render, instead of {cost.n_naive:,} ({saved:,.0f} times as many)")
     for states in made.states:
         slots = states.states.shape[1]
-        print(f"  {states.concept}: {slots} states a row ({', '.join(states.strata[:8])})")
+        print(printable(f"  {states.concept}: {slots} states a row ({', '.join(states.strata[:8])})"))
     for name, extra in made.extras.items():
         for states in extra:
             rows, slots = states.index.shape[:2]
             shown = name if states.concept == name else f"{name}: {states.concept}"
-            print(f"  {shown}, {slots} states in {rows:,} rows: {made.n_further(states):,} more images")
+            print(printable(f"  {shown}, {slots} states in {rows:,} rows: {made.n_further(states):,} more images"))
     if rate is None or cost.seconds is None:
         print("Time: unknown; give --images-per-second, or --generator and --measure.")
     else:

@@ -10,6 +10,7 @@ import typer
 
 from genlens.cli import options
 from genlens.cli.loading import load_generator, load_models, progress_bar, ray_workers, read_table
+from genlens.errors import printable
 
 TARGET = "Target model"
 
@@ -110,6 +111,7 @@ def rank(
     from genlens.classifiers import load_classifier
     from genlens.depict import permutation_importance
     from genlens.metrics import get_scoring
+    from genlens.run_folder import RunFolder
 
     get_scoring(scoring)  # an unknown name is found before any weights are loaded
     load = partial(
@@ -133,12 +135,13 @@ def rank(
         dose_rows=dose_rows, images=images, workers=actors, target_class=target_class, batch_size=batch_size,
         overwrite=overwrite, label_from_classifier=label_from_classifier, progress=progress_bar(quiet),
     )  # fmt: skip
-    result.save(out)
-    report = result.to_html(out / "report.html")
+    with RunFolder(out).lock():  # two processes' files must not mix
+        result.save(out)
+        report = result.to_html(out / "report.html")
     if not quiet:
         from genlens.reports.terminal import print_result
 
         print_result(result)
         if table.skipped:
-            print(f"Left out {len(table.skipped)} rows whose image could not be read, such as {table.skipped[0]}.")
+            print(printable(f"Left out {len(table.skipped)} unreadable images, such as {table.skipped[0]}."))
         print(f"Report: {report}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genlens.files import make_folder, write_atomic
+from genlens.reports.console import shows_printable
 from genlens.reports.document import Picture, Section, Table, write_html
 from genlens.reports.plots import INK, new_axes
 from genlens.reports.text import figure, interval, p_value, plain, score_name
@@ -164,6 +165,7 @@ def _difference_table(differences: pd.DataFrame) -> Table:
     return Table("Differences of importance, clearest first", columns, rows)
 
 
+@shows_printable
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
     """Print the clearest differences; names are printed as they are, never as markup."""
     from rich import box
