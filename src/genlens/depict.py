@@ -153,11 +153,7 @@ def permutation_importance(
     with _run_folder(store, images) as folder:
         folder.open_or_create(chosen | _identity(table, generator), overwrite=overwrite)
         with folder.lock():
-            engine = (
-                Engine(folder, batch_size=batch_size, progress=progress)
-                if workers is None
-                else RayEngine(folder, workers, batch_size=batch_size, progress=progress)
-            )
+            engine = _engine(folder, workers, batch_size, progress)
             score = partial(
                 score_target, engine, table, plan, generator, classifier, concept_classifier, target_class
             )
@@ -179,18 +175,12 @@ def permutation_importance(
         table, plan, y, scoring, target.outputs, target.real, target.concepts, target.real_concepts, confidence, seed,
         threshold=target.threshold, log_odds=target.log_odds, n_repeats=n_repeats, groups=groups or {}, given=given,
     )  # fmt: skip
+    described = chosen | asked(groups, given, shapley, shapley_rows) | asked_probes(placebo_rows, doses, dose_rows)
     fields: dict[str, Any] = {
+        **_fields(table, plan, n_repeats, target_class, confidence),
         "real": target.real,
-        "clusters": table.clusters,
-        "confidence": confidence,
-        "target_class": target_class,
-        "n_naive": plan.n_naive(n_repeats),
         "gallery": tuple(gallery),
-        "row_ids": table.row_ids,
-        "own": _own_states(table),
-        "settings": chosen
-        | asked(groups, given, shapley, shapley_rows)
-        | asked_probes(placebo_rows, doses, dose_rows)
+        "settings": described
         | {"data": table.source, "label": table.label_name, "versions": versions(), **(settings or {})},
     }
     if flips is not None:
@@ -207,6 +197,28 @@ def permutation_importance(
         analyses=analyse(audit),
         **fields,
     )
+
+
+def _engine(
+    folder: RunFolder, workers: RayWorkers | None, batch_size: int | None, progress: Progress | None
+) -> Engine:
+    if workers is None:
+        return Engine(folder, batch_size=batch_size, progress=progress)
+    return RayEngine(folder, workers, batch_size=batch_size, progress=progress)
+
+
+def _fields(
+    table: ConceptTable, plan: Plan, n_repeats: int, target_class: int | None, confidence: float
+) -> dict[str, Any]:
+    """What a result has from the table and the arguments."""
+    return {
+        "clusters": table.clusters,
+        "confidence": confidence,
+        "target_class": target_class,
+        "n_naive": plan.n_naive(n_repeats),
+        "row_ids": table.row_ids,
+        "own": _own_states(table),
+    }
 
 
 def _partial_result(audit: Audit, flips: Flips, again: CheckResult, fields: dict[str, Any]) -> ImportanceResult:

@@ -1,8 +1,8 @@
 """Renders what a plan lacks, scores what a classifier hasn't seen, in batches; stopped at any moment, it goes on.
 
-Rendering, scoring, and encoding with writing overlap: while a batch is rendered, the one before is encoded and written
-on a thread (`genlens.batch_writer`). Scoring has a thread of its own only where the generator runs on a GPU of CUDA:
-two torch jobs at once on the same CPU cores are slower than one after the other (`benchmarks/throughput.py`).
+While a batch is rendered, the one before is encoded and written on a thread (`genlens.batch_writer`). Scoring has a
+thread of its own only where the generator runs on a GPU of CUDA: on CPU cores that rendering keeps busy no gain could
+be measured (`benchmarks/throughput.py`).
 """
 
 from __future__ import annotations

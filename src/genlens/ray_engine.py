@@ -8,6 +8,7 @@ its batch repeated; a driver that dies leaves whole batches, and the same comman
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -260,6 +261,7 @@ def _connect(ray: Any, workers: RayWorkers) -> bool:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     if workers.address is None:
         options |= {"num_cpus": workers.n_workers * workers.cpus, "include_dashboard": False}
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody unless the user asks for it
     try:
         ray.init(address=workers.address, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:

@@ -85,15 +85,17 @@ def architecture_section(lab: Lab) -> Section:
         "Architectures trained on the same data",
         (
             f"Where the weights agree the rankings agree: the same {lab.settings.models} heads on {len(NETS)} concept "
-            f"nets give AUROC drops that correlate at r = {min(among):.3f} or more between any two nets, and at "
-            f"{min(truth):.3f} or more with each net's own bottleneck oracle.",
+            f"nets give AUROC drops that correlate at r = {min(among):.4f} or more between any two nets, and at "
+            f"{min(truth):.4f} or more with each net's own bottleneck oracle.",
             f"Where the weights differ the rankings differ with them: over all pairs of nets with heads trained on few "
             f"rows, the agreement of the score reliances follows the agreement of the weights at r = "
             f"{_r(heads['weights'], heads['reliance']):.3f}, that of the AUROC drops at "
             f"{_r(heads['weights'], heads['importance']):.3f}.",
             f"{len(NETS)} black boxes trained end to end on the labels of {N_TASKS} tasks have no weights to compare "
             f"with; over concepts, within tasks, their rankings correlate at {min(pairs):.3f} to {max(pairs):.3f} with "
-            f"one another, and at {min(task):.3f} to {max(task):.3f} with the weights that made the labels.",
+            f"one another, and at {min(task):.3f} to {max(task):.3f} with the weights that made the labels. "
+            f"Their score reliances agree less with those ({min(task_reliance):.3f} to {max(task_reliance):.3f}): a net "
+            "that learnt to decide doesn't add concepts up.",
         ),
         (
             Table(
