@@ -94,7 +94,7 @@ def architecture_section(lab: Lab) -> Section:
             f"{len(NETS)} black boxes trained end to end on the labels of {N_TASKS} tasks have no weights to compare "
             f"with; over concepts, within tasks, their rankings correlate at {min(pairs):.3f} to {max(pairs):.3f} with "
             f"one another, and at {min(task):.3f} to {max(task):.3f} with the weights that made the labels. "
-            f"Their score reliances agree less with those ({min(task_reliance):.3f} to {max(task_reliance):.3f}): a net "
+            f"Score reliances agree less with those ({min(task_reliance):.3f} to {max(task_reliance):.3f}): a net "
             "that learnt to decide doesn't add concepts up.",
         ),
         (
