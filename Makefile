@@ -31,7 +31,7 @@ test: $(STAMP) ## run the tests
 	$(BIN)/python -m pytest
 
 lint: $(STAMP) ## check style and imports
-	$(BIN)/ruff check src tests examples
+	$(BIN)/ruff check src tests benchmarks examples
 
 types: $(STAMP) ## check the annotations (mypy, strict)
 	$(BIN)/mypy

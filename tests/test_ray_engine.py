@@ -194,3 +194,13 @@ def test_an_actor_halves_a_batch_that_its_memory_does_not_hold(tmp_path: Path) -
 def test_numbers_out_of_range_are_one_line(options, message) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UserError, match=message):
         RayWorkers(**options)
+
+
+def test_a_cluster_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+    """In a process of its own, since sockets are blocked here; port 1 of this machine is nobody's."""
+    code = (
+        "from genlens.errors import UserError\nfrom genlens.ray_engine import RayWorkers, _connect\nimport ray\n"
+        "try:\n    _connect(ray, RayWorkers(1, address='127.0.0.1:1'))\nexcept UserError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("No Ray cluster answers at '127.0.0.1:1'") and done.stdout.count("\n") == 1

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genlens.errors import RunFolderError
+from genlens.errors import RunFolderError, UserError
 from genlens.files import WriteError
 from genlens.run_folder import RunFolder
 
@@ -168,3 +168,17 @@ def test_lock_is_freed_after_an_error_and_may_be_nested(run_folder: Path) -> Non
             pass
     with RunFolder(run_folder).lock():
         pass
+
+
+def test_images_may_lie_elsewhere_and_the_run_remembers_where(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run", images=str(tmp_path / "shared"))
+    folder.open_or_create({"seed": 0})
+    assert RunFolder(tmp_path / "run").images.place == str(tmp_path / "shared")
+    with pytest.raises(RunFolderError, match="images"):
+        RunFolder(tmp_path / "run", images=str(tmp_path / "other")).open_or_create({"seed": 0})
+
+
+def test_an_unknown_url_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere://x can't be opened"):
+        RunFolder(tmp_path / "run", images="nowhere://x")
+    assert not (tmp_path / "run").exists()

@@ -9,6 +9,7 @@ its batch repeated; a driver that dies leaves whole batches, and the same comman
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,9 @@ RETRIES = 3
 """Times that Ray starts an actor again, and repeats a batch, before the run gives up."""
 IN_FLIGHT = 2
 """Batches that an actor has at once: one it works on, one that waits."""
+
+CONNECT_SECONDS = 10.0
+"""How long a cluster may take to answer."""
 
 Models = tuple[Generator, Mapping[str, Classifier]]
 Job = tuple[str, tuple[Any, ...]]
@@ -261,15 +265,31 @@ def _connect(ray: Any, workers: RayWorkers) -> bool:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     if workers.address is None:
         options |= {"num_cpus": workers.n_workers * workers.cpus, "include_dashboard": False}
+    _check_address(workers.address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody unless the user asks for it
     try:
         ray.init(address=workers.address, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"No Ray cluster answers at {workers.address!r}: {' '.join(str(error).split())}. Start one with `ray start "
-            "--head`, or leave the address out for a cluster of this machine."
-        ) from error
+        raise _no_cluster(workers.address, error) from error
     return True
+
+
+def _check_address(address: str | None) -> None:
+    """Ray itself tries an address that nobody answers for many minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str | None, error: Exception) -> UserError:
+    return UserError(
+        f"No Ray cluster answers at {address!r}: {' '.join(str(error).split())}. Start one with `ray start --head`, or "
+        "leave the address out for a cluster of this machine."
+    )
 
 
 def _models(

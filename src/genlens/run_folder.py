@@ -17,6 +17,7 @@ from typing import Any
 from genlens.errors import RunFolderError
 from genlens.files import WriteError, make_folder, remove_strays, write_atomic
 from genlens.score_cache import ScoreCache
+from genlens.storage import open_storage
 from genlens.store import ImageStore
 
 SETTINGS_FILE = "run.json"
@@ -42,6 +43,8 @@ class RunFolder:
 
     def __init__(self, path: str | Path, images: str | None = None) -> None:
         self.path = Path(path)
+        if images is not None:
+            open_storage(images)  # a URL that nobody knows is found before anything is made
         self._place = images
         self._images: ImageStore | None = None
         self._scores: dict[str, ScoreCache] = {}
