@@ -204,3 +204,9 @@ def test_a_cluster_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.startswith("No Ray cluster answers at '127.0.0.1:1'") and done.stdout.count("\n") == 1
+
+
+def test_without_ray_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genlens.ray_engine.find_spec", lambda _: None)
+    with pytest.raises(UserError, match="Ray isn't installed: pip install"):
+        RayWorkers(2)

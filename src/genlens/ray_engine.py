@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from pickle import PickleError
 from typing import Any
@@ -57,6 +58,9 @@ class RayWorkers:
         address: of a running cluster, such as "auto"; None: a cluster of this machine, made and ended with the run.
         load: makes the generator and the classifiers (by the names "target" and "concepts") in each actor, on its own
             device; None: those of the driver are sent.
+
+    Raises:
+        UserError: a number is out of range, or Ray isn't installed.
     """
 
     n_workers: int
@@ -66,11 +70,13 @@ class RayWorkers:
     load: Callable[[], Models] | None = None
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
+        """Check the numbers, and that Ray is there, before any weights are loaded."""
         check_integer("n_workers", self.n_workers, 1)
         check_integer("cpus", self.cpus, 1)
         if not self.gpus >= 0:
             raise UserError(f"`gpus` must be a number >= 0; got {self.gpus!r}.")
+        if find_spec("ray") is None:
+            raise UserError("Ray isn't installed: pip install 'genlens[ray]'.")
 
 
 class RayEngine(Engine):
@@ -81,9 +87,6 @@ class RayEngine(Engine):
         workers: who renders.
         batch_size: images a batch.
         progress: told what is going on.
-
-    Raises:
-        UserError: Ray isn't installed.
     """
 
     def __init__(
@@ -96,7 +99,6 @@ class RayEngine(Engine):
     ) -> None:
         super().__init__(folder, batch_size=batch_size, progress=progress)
         self.workers = workers
-        _import_ray()
 
     def _render(
         self, plan: Plan, keys: list[str], wanted: Sequence[int], generator: Generator, scorers: list[Scorer]
@@ -142,7 +144,8 @@ class RayEngine(Engine):
         self, generator: Generator | None, scorers: list[Scorer]
     ) -> Iterator[Callable[[Iterable[Job]], Iterator[tuple[int, Any]]]]:
         """A function that carries out jobs on the actors, and yields (number of the job, result) as they end."""
-        ray = _import_ray()
+        import ray
+
         began = _connect(ray, self.workers)
         actors: list[Any] = []
         try:
@@ -248,14 +251,6 @@ def _check_same(what: str, found: str, wanted: str) -> None:
             f"The {what} of a worker isn't the driver's. Name the dtype (for hub ids, the revision too), and give all "
             "machines the same files."
         )
-
-
-def _import_ray() -> Any:
-    try:
-        import ray
-    except ImportError:
-        raise UserError("`engine='ray'` needs Ray, which isn't installed: pip install 'genlens[ray]'.") from None
-    return ray
 
 
 def _connect(ray: Any, workers: RayWorkers) -> bool:
