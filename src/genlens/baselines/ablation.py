@@ -91,6 +91,7 @@ def ablate(
     classifiers: Sequence[Classifier],
     table: ConceptTable,
     *,
+    rows: Sequence[int] | None = None,
     inpaint: Inpaint = inpaint_biharmonic,
     margin: int = 1,
     target_class: int | None = None,
@@ -100,7 +101,8 @@ def ablate(
 
     Args:
         classifiers: M target models of any kind; bottlenecks on the same concept net share its passes.
-        table: N rows with images and masks.
+        table: rows with images and masks.
+        rows: N of them; None: all.
         inpaint: what fills the hole.
         margin: pixels by which the hole is wider than the mask, for soft edges; it takes no other concept's pixels.
         target_class: index of the output explained, see `genlens.classifiers.target_score`.
@@ -112,6 +114,8 @@ def ablate(
     check_integer("margin", margin, 0)
     check_integer("batch_size", batch_size, 1)
     presence = require_masks(table, "Mask ablation")
+    numbers = np.arange(table.n_rows) if rows is None else np.asarray(rows)
+    presence = presence[numbers]
     groups = group_targets(classifiers, target_class)
     n, d = presence.shape
     real, removed = np.empty((n, len(classifiers))), np.empty((n, d, len(classifiers)))
@@ -126,8 +130,8 @@ def ablate(
                 removed[row, j] = score
         waiting.clear()
 
-    for row in range(n):
-        waiting.extend((row, j, picture) for j, picture in _pictures(table, row, presence[row], inpaint, margin))
+    for row, number in enumerate(numbers):
+        waiting.extend((row, j, picture) for j, picture in _pictures(table, int(number), presence[row], inpaint, margin))
         if len(waiting) >= batch_size or row == n - 1:
             flush()
     return Ablation(tuple(table.names), presence, real, removed)

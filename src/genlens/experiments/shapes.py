@@ -7,14 +7,11 @@ arrays; a stopped experiment goes on.
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from genlens.errors import UserError
+from genlens.experiments.outcome import Reproduction, write_report
 from genlens.experiments.shapes_architectures import architecture_section
 from genlens.experiments.shapes_continuous import continuous_section
 from genlens.experiments.shapes_correlation import correlation_section
@@ -24,28 +21,13 @@ from genlens.experiments.shapes_main import run_main
 from genlens.experiments.shapes_quality import LoadVariant, quality_section
 from genlens.experiments.shapes_questions import questions_section
 from genlens.experiments.shapes_report import main_sections
-from genlens.files import make_folder, write_atomic
+from genlens.files import make_folder
 from genlens.generators.protocol import Generator
 from genlens.progress import Progress, SilentProgress
-from genlens.reports.document import Section, Table, to_markdown, write_html
+from genlens.reports.document import Section
 
 PARTS = ("main", "architectures", "correlation", "quality", "hard", "continuous")
 FIGURES = "figures"
-
-
-@dataclass(frozen=True)
-class Reproduction:
-    """Where the results are.
-
-    Attributes:
-        report: self-contained HTML file.
-        markdown: the same in Markdown, figures beside it in `figures`.
-        seconds: stage -> seconds it took when it was computed.
-    """
-
-    report: Path
-    markdown: Path
-    seconds: dict[str, float]
 
 
 def check_parts(parts: Sequence[str]) -> tuple[str, ...]:
@@ -110,34 +92,15 @@ def reproduce_shapes(
             sections.append(hard_section(lab))
         else:
             sections.append(continuous_section(lab, folder))
-        result = _write(lab, [*sections, questions_section(chosen), _cost(lab, command)])  # a stop leaves a report
+        result = _write(lab, [*sections, questions_section(chosen)], command)  # a stop leaves a report
     return result
 
 
-def _write(lab: Lab, sections: Sequence[Section]) -> Reproduction:
+def _write(lab: Lab, sections: Sequence[Section], command: str) -> Reproduction:
     chosen = lab.settings
     support = (
         f"{chosen.models} target models on one concept net, {chosen.rows:,} rows, {lab.plan.n_images:,} images instead "
         f"of {lab.plan.n_naive(chosen.n_repeats):,}, shared by all models. Generator: {chosen.generator}."
     )
-    report, markdown = lab.out / "report.html", lab.out / "results.md"
-    write_html("The synthetic experiment of DEPICT", support, sections, report)
-    text = f"{support}\n\n{to_markdown(sections, FIGURES)}"
-    write_atomic(markdown, text.encode())
-    return Reproduction(report, markdown, dict(lab.stages.seconds))
-
-
-def _cost(lab: Lab, command: str) -> Section:
-    seconds = lab.stages.seconds
-    rows = tuple((name, f"{value:.1f}") for name, value in seconds.items())
-    day = datetime.now(UTC).date().isoformat()
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, no GPU used, Python {platform.python_version()}"
-    return Section(
-        "Command and cost",
-        (
-            f"Command: `{command or 'reproduce_shapes(...)'}`, {day}, on {machine}.",
-            f"All stages together took {sum(seconds.values()):.0f} s of wall time; a stage that was stopped and went "
-            "on counts from where it went on.",
-        ),
-        (Table("Seconds of each stage", ("stage", "seconds"), (*rows, ("all", f"{sum(seconds.values()):.1f}"))),),
-    )
+    title = "The synthetic experiment of DEPICT"
+    return write_report(lab.out, title, support, sections, lab.stages.seconds, command, FIGURES)

@@ -18,7 +18,8 @@ COLOURS = ("#1c5bcb", "#0c7d72", "#c95810", "#7a4fb5", "#a8324a", "#6b737d")
 _DPI = 90
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
+    """A figure of a size in inches, drawn without a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -27,7 +28,8 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
+    """Write a figure as PNG; the file appears whole or not at all."""
     import io
 
     buffer = io.BytesIO()
@@ -35,7 +37,8 @@ def _save(figure: Any, path: Path) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def _clean(axes: Any) -> None:
+def clean(axes: Any) -> None:
+    """Leave out what isn't needed to read the axes."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e6e6e0", linewidth=0.7)
     axes.set_axisbelow(True)
@@ -54,7 +57,7 @@ def scatter(
         label: of the oracle on the axis.
         path: PNG file.
     """
-    figure = _figure(2.7 * len(values), 2.9)
+    figure = new_figure(2.7 * len(values), 2.9)
     for k, (method, value) in enumerate(values.items()):
         axes = figure.add_subplot(1, len(values), k + 1)
         axes.scatter(oracle.ravel(), value.ravel(), s=5, color=COLOURS[k % len(COLOURS)], alpha=0.5, linewidths=0)
@@ -62,8 +65,8 @@ def scatter(
         axes.set_title(f"{method}\nr = {r.value:.3f} [{r.low:.3f}, {r.high:.3f}]", fontsize=9)
         axes.set_xlabel(label, fontsize=8)
         axes.tick_params(labelsize=7)
-        _clean(axes)
-    _save(figure, path)
+        clean(axes)
+    save(figure, path)
 
 
 def boxes(parts: Mapping[str, Floats], weights: Floats, names: Sequence[str], path: Path) -> None:
@@ -76,7 +79,7 @@ def boxes(parts: Mapping[str, Floats], weights: Floats, names: Sequence[str], pa
         path: PNG file.
     """
     n_models = len(weights)
-    figure = _figure(2.2 * (len(parts) + 1), 1.6 * n_models)
+    figure = new_figure(2.2 * (len(parts) + 1), 1.6 * n_models)
     short = ["".join(word[0].upper() for word in name.split()) for name in names]
     x = np.arange(len(names))
     for m in range(n_models):
@@ -96,13 +99,13 @@ def boxes(parts: Mapping[str, Floats], weights: Floats, names: Sequence[str], pa
                 axes.set_title(method, fontsize=8)
             if k == 0:
                 axes.set_ylabel(f"model {m + 1}", fontsize=8)
-            _clean(axes)
-    _save(figure, path)
+            clean(axes)
+    save(figure, path)
 
 
 def curves(importance: Evaluation, reliance: Evaluation, path: Path) -> None:
     """AUROC of "important or not" over the weights' thresholds, and top-k agreement with the weights (figure 4)."""
-    figure = _figure(10, 6.4)
+    figure = new_figure(10, 6.4)
     for row, (title, evaluation) in enumerate((("AUROC drop", importance), ("score reliance", reliance))):
         left, right = (figure.add_subplot(2, 2, 2 * row + column) for column in (1, 2))
         chosen = [a for a in evaluation.agreements if a.oracle == "weights" and "sampled" not in a.method]
@@ -121,8 +124,8 @@ def curves(importance: Evaluation, reliance: Evaluation, path: Path) -> None:
         right.legend(fontsize=7, frameon=False, loc="lower right")
         for axes in (left, right):
             axes.tick_params(labelsize=7)
-            _clean(axes)
-    _save(figure, path)
+            clean(axes)
+    save(figure, path)
 
 
 def pairs(pictures: NDArray[np.uint8], names: Sequence[str], path: Path) -> None:
@@ -136,19 +139,19 @@ def pairs(pictures: NDArray[np.uint8], names: Sequence[str], path: Path) -> None
     n_rows, n_concepts = pictures.shape[:2]
     line = np.full((2, *pictures.shape[4:]), 110, dtype=np.uint8)  # between the two of a pair
     gap = np.full((10, *pictures.shape[4:]), 255, dtype=np.uint8)
-    figure = _figure(1.3 * n_concepts, 0.2 + 2.0 * n_rows)
+    figure = new_figure(1.3 * n_concepts, 0.2 + 2.0 * n_rows)
     for j in range(n_concepts):
         axes = figure.add_subplot(1, n_concepts, j + 1)
         parts = [part for i in range(n_rows) for part in (pictures[i, j, 1], line, pictures[i, j, 0], gap)]
         axes.imshow(np.concatenate(parts[:-1], axis=0), interpolation="nearest")
         axes.set_title(names[j], fontsize=8)
         axes.set_axis_off()
-    _save(figure, path)
+    save(figure, path)
 
 
 def matrix(values: Floats, names: Sequence[str], path: Path) -> None:
     """Change of each concept's AUROC (columns) when one is permuted (rows) (supplementary figure 12)."""
-    figure = _figure(5.2, 4.4)
+    figure = new_figure(5.2, 4.4)
     axes = figure.add_subplot()
     drawn = axes.imshow(values, cmap="RdBu", vmin=-0.5, vmax=0.5)
     axes.set_xticks(range(len(names)), names, rotation=35, ha="right", fontsize=7)
@@ -159,12 +162,12 @@ def matrix(values: Floats, names: Sequence[str], path: Path) -> None:
     axes.set_xlabel("concept detected", fontsize=8)
     axes.set_ylabel("concept permuted", fontsize=8)
     figure.colorbar(drawn, ax=axes, shrink=0.8).ax.tick_params(labelsize=7)
-    _save(figure, path)
+    save(figure, path)
 
 
 def lines(x: Sequence[float], series: Mapping[str, Sequence[float]], labels: tuple[str, str], path: Path) -> None:
     """Lines over a swept number; `labels` of both axes."""
-    figure = _figure(5.2, 3.4)
+    figure = new_figure(5.2, 3.4)
     axes = figure.add_subplot()
     for k, (name, values) in enumerate(series.items()):
         axes.plot(x, values, marker="o", markersize=4, color=COLOURS[k % len(COLOURS)], label=name)
@@ -172,8 +175,8 @@ def lines(x: Sequence[float], series: Mapping[str, Sequence[float]], labels: tup
     axes.set_ylabel(labels[1], fontsize=8)
     axes.tick_params(labelsize=7)
     axes.legend(fontsize=7, frameon=False)
-    _clean(axes)
-    _save(figure, path)
+    clean(axes)
+    save(figure, path)
 
 
 def points(
@@ -187,7 +190,7 @@ def points(
         measures: names of the y axes.
         path: PNG file.
     """
-    figure = _figure(4.6 * len(measures), 3.4)
+    figure = new_figure(4.6 * len(measures), 3.4)
     for panel, measure in enumerate(measures, start=1):
         axes = figure.add_subplot(1, len(measures), panel)
         for k, (name, values) in enumerate(groups.items()):
@@ -195,6 +198,6 @@ def points(
         axes.set_xlabel(label, fontsize=8)
         axes.set_ylabel(measure, fontsize=8)
         axes.tick_params(labelsize=7)
-        _clean(axes)
+        clean(axes)
     axes.legend(fontsize=7, frameon=False)
-    _save(figure, path)
+    save(figure, path)
