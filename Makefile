@@ -27,8 +27,8 @@ setup: $(STAMP) ## make the virtual environment (all other targets do it themsel
 demo: $(STAMP) ## explain a classifier whose true reliance is known; writes build/demo/
 	$(BIN)/genlens demo --out build/demo
 
-test: $(STAMP) ## run the tests
-	$(BIN)/python -m pytest
+test: $(STAMP) ## run the tests, a worker a core
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(STAMP) ## check style and imports
 	$(BIN)/ruff check src tests benchmarks examples

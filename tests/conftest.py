@@ -51,3 +51,26 @@ def drawer() -> DrawerGenerator:
 def run_folder(tmp_path: Path) -> Path:
     """A run folder that does not exist yet."""
     return tmp_path / "run"
+
+
+@pytest.fixture(scope="session")
+def fashion_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fashion-MNIST's four IDX files with fake photographs: bright boxes, a form for each class. Read only."""
+    import gzip
+    import struct
+
+    import numpy as np
+
+    folder = tmp_path_factory.mktemp("fashion")
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 360), ("t10k", 60)):
+        labels = np.arange(n, dtype=np.uint8) % 10
+        images = np.zeros((n, 28, 28), dtype=np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            height, width = 10 + 3 * (int(label) // 2), 24 - 4 * (int(label) % 4)
+            top, left = (28 - height) // 2, (28 - width) // 2
+            image[top : top + height, left : left + width] = rng.integers(100, 256, (height, width))
+        for name, values in ((f"{part}-images-idx3", images), (f"{part}-labels-idx1", labels)):
+            header = struct.pack(f">BBBB{values.ndim}I", 0, 0, 8, values.ndim, *values.shape)
+            (folder / f"{name}-ubyte.gz").write_bytes(gzip.compress(header + values.tobytes(), mtime=0))
+    return folder

@@ -70,7 +70,7 @@ def rank(folder: Path, mine: str, out: Path, *more: str) -> Result:
 
 
 def test_the_commands_are_the_documented_ones() -> None:
-    headings = set(re.findall(r"^## (genlens [a-z ]+?)(?: [A-Z]+)?$", DOCS, re.M))
+    headings = set(re.findall(r"^## (genlens [a-z -]+?)(?: [A-Z]+)?$", DOCS, re.M))
     assert set(LEAVES) == headings
 
 
@@ -125,6 +125,8 @@ def test_help_is_quick() -> None:
         ["plan", "data", "--concepts", "a", "--generator", "drawer", "--measure", "--images-per-second", "3"],
         ["plan", "data", "--concepts", "a", "--noise", "loud"],
         ["data", "shapes", "out", "--n", "0"],
+        ["data", "scenes", "out", "--n", "0"],
+        ["data", "scenes", "out", "--split", "dev"],
     ],
 )  # fmt: skip
 def test_a_wrong_command_line_exits_with_two(arguments: list[str]) -> None:
@@ -297,6 +299,24 @@ def test_data_shapes_is_reproducible(tmp_path: Path) -> None:
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
     assert len(files) >= 9
     assert all((tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes() for file in files)
+
+
+def test_data_scenes_is_reproducible_and_says_what_is_missing(tmp_path: Path, fashion_folder: Path) -> None:
+    for name in ("a", "b"):
+        options = ("--n", "6", "--seed", "3", "--split", "val", "--photos", fashion_folder)
+        result = run("data", "scenes", tmp_path / name, *options)
+        assert result.exit_code == 0
+        assert "Wrote 6 images, their metadata and instances_val.json" in result.stdout
+    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
+    assert len(files) == 6 + 3
+    assert all((tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes() for file in files)
+    again = run("data", "scenes", tmp_path / "a", "--photos", fashion_folder)
+    assert again.exit_code == 1
+    assert "`out` must not hold a data set yet" in one_line(again)
+    elsewhere = run("data", "scenes", tmp_path / "c", "--photos", tmp_path)
+    assert elsewhere.exit_code == 1
+    assert "lacks Fashion-MNIST's IDX files" in one_line(elsewhere)
+    assert not (tmp_path / "c").exists()
 
 
 def test_names_and_pairs() -> None:

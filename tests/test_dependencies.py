@@ -16,20 +16,24 @@ SOURCE = Path(__file__).parents[1] / "src"
 PACKAGE = SOURCE / "genlens"
 
 ORDER = (
-    {"_version", "errors", "files", "memory", "metrics", "overlap", "progress", "seeds", "shards", "storage"},
-    {"captions", "columns", "concepts", "labels"},
+    {"_version", "errors", "files", "memory", "metrics", "overlap", "progress", "proportions", "seeds", "shards",
+     "storage"},
+    {"annotation", "captions", "columns", "concepts", "labels", "leakage", "long_captions"},
     {"datasets"},
     {"plan", "plans"},
-    {"classifiers", "generators"},
+    {"annotators", "classifiers", "generators", "segmenters"},
     {"batch_writer", "engine", "plan_file", "ray_engine", "run_folder", "score_cache", "scorer", "store"},
     {"checks", "importance"},
-    {"baselines", "oracles"},
+    {"annotate", "baselines", "oracles"},
+    {"prompts"},
+    {"findings"},
     {"reports"},
+    {"study"},
     {"training"},
     {"audit", "audit_checks", "gallery", "target_scores"},
     {"analyses"},
     {"adaptive"},
-    {"compare", "demo", "depict", "experiments"},
+    {"bias_prompts", "bias_run", "compare", "demo", "depict", "experiments", "explain", "explain_steps"},
     {"cli"},
     {"__main__"},
 )
@@ -116,7 +120,8 @@ def test_the_rule_catches_what_it_should(module: str, source: str, caught: bool)
 def test_every_library_imported_is_declared() -> None:
     project = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    declared = [*project["dependencies"], *extras["timm"], *extras["onnx"], *extras["ray"]]
+    optional = [name for extra in ("medical", "timm", "onnx", "ray", "quality") for name in extras[extra]]
+    declared = [*project["dependencies"], *optional]
     names = {re.split(r"[^\w-]", text)[0].replace("-", "_") for text in declared}
     imported = {
         name.split(".")[0]

@@ -36,6 +36,12 @@ if TYPE_CHECKING:
     from genlens.importance.result import ImportanceResult as ImportanceResult
     from genlens.plan import Plan as Plan
     from genlens.plan import make_plan as make_plan
+    from genlens.prompts.objectives import class_log_probability as class_log_probability
+    from genlens.prompts.objectives import class_logit as class_logit
+    from genlens.prompts.objectives import margin as margin
+    from genlens.prompts.objectives import neural_feature as neural_feature
+    from genlens.prompts.optimize import optimize_prompt as optimize_prompt
+    from genlens.prompts.soft import SoftPrompt as SoftPrompt
 
 _HOME = {
     "CallableClassifier": "genlens.classifiers",
@@ -52,13 +58,19 @@ _HOME = {
     "ListTemplate": "genlens.captions",
     "OnnxClassifier": "genlens.classifiers",
     "Plan": "genlens.plan",
+    "SoftPrompt": "genlens.prompts.soft",
     "TimmClassifier": "genlens.classifiers",
     "TorchClassifier": "genlens.classifiers",
     "TransformersClassifier": "genlens.classifiers",
     "UserError": "genlens.errors",
+    "class_log_probability": "genlens.prompts.objectives",
+    "class_logit": "genlens.prompts.objectives",
     "compare": "genlens.compare",
     "load_classifier": "genlens.classifiers",
     "make_plan": "genlens.plan",
+    "margin": "genlens.prompts.objectives",
+    "neural_feature": "genlens.prompts.objectives",
+    "optimize_prompt": "genlens.prompts.optimize",
     "permutation_importance": "genlens.depict",
 }
 """Public name -> the module it lives in."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from genlens.concepts import ConceptTable
 from genlens.importance.given import GivenBy
 from genlens.importance.states import StateScores
+from genlens.leakage import MentionRule
 from genlens.metrics import Scoring
 from genlens.plan import Plan
 from genlens.plans.groups import Groups
@@ -27,8 +28,8 @@ class Audit:
         scoring: the score.
         outputs: (M,) target score of each image, or (M, C) where all classes are scored together.
         real: the same for the N real images, or None.
-        concepts: (M, D) concept classifier's outputs, or None.
-        real_concepts: (N, D) the same for the real images, or None.
+        concepts: (M, D + W) concept classifier's outputs, for the concepts and the watched ones, or None.
+        real_concepts: (N, D + W) the same for the real images, or None.
         confidence: level of the intervals.
         seed: the run's seed.
         threshold: a target score above it is a decision for the target class.
@@ -36,6 +37,7 @@ class Audit:
         n_repeats: permutations P that were sampled for each concept.
         groups: name -> members, of concepts permuted together.
         given: on what the conditional importance is conditioned (`genlens.importance.given.check_given`), or None.
+        mention_rules: the user's rules of what mentions a permuted concept (`genlens.leakage`).
     """
 
     table: ConceptTable
@@ -53,6 +55,7 @@ class Audit:
     n_repeats: int = 500
     groups: Groups = field(default_factory=dict)
     given: GivenBy | None = None
+    mention_rules: tuple[MentionRule, ...] = ()
 
     @property
     def reference(self) -> NDArray[np.float64]:
@@ -70,12 +73,12 @@ class Audit:
 
     @property
     def reference_concepts(self) -> NDArray[np.float64] | None:
-        """(N, R, D): the concept classifier's outputs of the reference images, or None."""
+        """(N, R, D + W): the concept classifier's outputs of the reference images, or None."""
         return None if self.concepts is None else self.concepts[self.plan.reference]
 
     @property
     def concept_states(self) -> list[StateScores] | None:
-        """The concept classifier's outputs of every concept's states, (N, S, R, D) each, or None."""
+        """The concept classifier's outputs of every concept's states, (N, S, R, D + W) each, or None."""
         if self.concepts is None:
             return None
         return [StateScores.from_states(states, self.concepts) for states in self.plan.states]

@@ -9,8 +9,9 @@ from genlens.checks import CheckResult, effective_generation, independent_permut
 def check_effective(audit: Audit) -> CheckResult:
     """Effective generation, on the reference images of all rows."""
     return effective_generation(
-        audit.y, audit.real, audit.reference, audit.table.presence(), audit.real_concepts, audit.reference_concepts,
-        audit.table.names, scoring=audit.scoring, clusters=audit.table.clusters, confidence=audit.confidence,
+        audit.y, audit.real, audit.reference, audit.table.detected_presence(), audit.real_concepts,
+        audit.reference_concepts, audit.table.detected_names,
+        scoring=audit.scoring, clusters=audit.table.clusters, confidence=audit.confidence,
     )  # fmt: skip
 
 
@@ -25,6 +26,6 @@ def check_independent(audit: Audit) -> CheckResult:
         )  # fmt: skip
     table = audit.table
     return independent_permutation(
-        table.presence(), seen, states, table.names,
+        table.detected_presence(), seen, states, table.detected_names,
         h_real=audit.real_concepts, clusters=table.clusters, confidence=audit.confidence,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from genlens.annotation import Annotation
 from genlens.captions import CaptionTemplate, ListTemplate
 from genlens.columns import Concept as Concept
 from genlens.columns import Kind as Kind
@@ -36,6 +37,8 @@ class TableOptions(TypedDict, total=False):
     """Column with unique names of the rows, "file_name" by default. None: the index of the DataFrame."""
     cluster: str | None
     """Column whose equal values mark rows that belong together, such as a patient's."""
+    watch: Sequence[str]
+    """Further columns of concepts that the checks look for in the images, though no caption permutes them."""
     template: CaptionTemplate | None
     """How captions are made; None: a `ListTemplate`."""
     task: Task | None
@@ -65,6 +68,8 @@ class ConceptTable:
         caption_template: makes captions from rows.
         classes: names of the label's classes, in the order of their codes.
         skipped: file names left out because they couldn't be read.
+        annotation: what is known of labels that a model gave, or None.
+        watched: W further concepts that aren't permuted; the checks look whether they move along.
 
     Raises:
         UserError: lengths that differ, names that occur twice, a missing label or a label of one class.
@@ -83,14 +88,16 @@ class ConceptTable:
     caption_template: CaptionTemplate = field(default_factory=ListTemplate)
     classes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    annotation: Annotation | None = None
+    watched: tuple[Concept, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the table and code its labels."""
         _refuse_repeated("row_ids", self.row_ids)
-        _refuse_repeated("concepts", self.names)
+        _refuse_repeated("concepts", self.detected_names)
         if not self.concepts:
             raise UserError("`concepts` must name at least one concept; got none.")
-        lengths = {f"concept {concept.name!r}": len(concept.values) for concept in self.concepts}
+        lengths = {f"concept {c.name!r}": len(c.values) for c in (*self.concepts, *self.watched)}
         for name in ("labels", "context", "image_paths", "clusters"):
             if getattr(self, name) is not None:
                 lengths[name] = len(getattr(self, name))
@@ -116,6 +123,11 @@ class ConceptTable:
         """Names of the D concepts."""
         return tuple(concept.name for concept in self.concepts)
 
+    @property
+    def detected_names(self) -> tuple[str, ...]:
+        """Names of the D + W concepts that a concept classifier is asked for: the permuted ones, then the watched."""
+        return (*self.names, *(concept.name for concept in self.watched))
+
     def concept(self, name: str) -> Concept:
         """Return the concept of that name.
 
@@ -130,6 +142,10 @@ class ConceptTable:
     def presence(self) -> NDArray[np.bool_]:
         """Bool (N, D): which concepts each row has; categories and numbers are always there."""
         return np.stack([concept.present for concept in self.concepts], axis=1)
+
+    def detected_presence(self) -> NDArray[np.bool_]:
+        """Bool (N, D + W): the same with the watched concepts."""
+        return np.stack([concept.present for concept in (*self.concepts, *self.watched)], axis=1)
 
     def take(self, rows: ArrayLike) -> ConceptTable:
         """Return a table of some rows.
@@ -146,6 +162,7 @@ class ConceptTable:
             self,
             row_ids=tuple(self.row_ids[i] for i in index),
             concepts=tuple(concept.take(index) for concept in self.concepts),
+            watched=tuple(concept.take(index) for concept in self.watched),
             labels=None if self.labels is None else self.labels[index],
             context=None if self.context is None else tuple(self.context[i] for i in index),
             image_paths=None if self.image_paths is None else tuple(self.image_paths[i] for i in index),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from hashlib import blake2b
@@ -34,7 +34,8 @@ from genlens.importance.compute import importance_from_scores
 from genlens.importance.conditional import refuse_open_form
 from genlens.importance.given import GivenBy, check_given
 from genlens.importance.partial import importance_from_partial_scores
-from genlens.importance.result import ImportanceResult
+from genlens.importance.result import Analysis, ImportanceResult
+from genlens.leakage import MentionRule
 from genlens.metrics import Scoring, get_scoring, refuse_uncertain
 from genlens.plan import Noise, Plan, make_plan
 from genlens.plan_file import FinishedPlan
@@ -81,6 +82,8 @@ def permutation_importance(
     overwrite: bool = False,
     progress: Progress | None = None,
     settings: Mapping[str, Any] | None = None,
+    mention_rules: Sequence[MentionRule] = (),
+    notes: Sequence[Analysis] = (),
 ) -> ImportanceResult:
     """Rank the concepts that an image classifier relies on (DEPICT, section 3).
 
@@ -126,6 +129,8 @@ def permutation_importance(
         overwrite: throw away what is in `store`.
         progress: told what is going on.
         settings: more entries for the result's settings, such as the command.
+        mention_rules: what counts as a mention of a permuted concept in the context, beside the built-in rules.
+        notes: what was done to the table before, such as sentences left out; the report begins its analyses with it.
 
     Returns:
         The importances with their checks and pictures. Nothing of it is written: see `ImportanceResult.save`.
@@ -174,6 +179,7 @@ def permutation_importance(
     audit = Audit(
         table, plan, y, scoring, target.outputs, target.real, target.concepts, target.real_concepts, confidence, seed,
         threshold=target.threshold, log_odds=target.log_odds, n_repeats=n_repeats, groups=groups or {}, given=given,
+        mention_rules=tuple(mention_rules),
     )  # fmt: skip
     described = chosen | asked(groups, given, shapley, shapley_rows) | asked_probes(placebo_rows, doses, dose_rows)
     fields: dict[str, Any] = {
@@ -184,7 +190,7 @@ def permutation_importance(
         | {"data": table.source, "label": table.label_name, "versions": versions(), **(settings or {})},
     }
     if flips is not None:
-        return _partial_result(audit, flips, reproducible_generation(*again), fields)
+        return _partial_result(audit, flips, reproducible_generation(*again), fields, notes)
     return importance_from_scores(
         y,
         audit.reference,
@@ -194,7 +200,7 @@ def permutation_importance(
         seed,
         n_images=plan.n_images,
         checks=(check_effective(audit), check_independent(audit), reproducible_generation(*again)),
-        analyses=analyse(audit),
+        analyses=(*notes, *analyse(audit)),
         **fields,
     )
 
@@ -221,7 +227,9 @@ def _fields(
     }
 
 
-def _partial_result(audit: Audit, flips: Flips, again: CheckResult, fields: dict[str, Any]) -> ImportanceResult:
+def _partial_result(
+    audit: Audit, flips: Flips, again: CheckResult, fields: dict[str, Any], notes: Sequence[Analysis]
+) -> ImportanceResult:
     """The result where some rows' flips were rendered; what needs all states of a row takes the rows that have them."""
     whole = flips.audit(audit)
     looks = flips.looks
@@ -239,7 +247,7 @@ def _partial_result(audit: Audit, flips: Flips, again: CheckResult, fields: dict
         n_looks=flips.n_looks,
         n_images=len(flips.images),
         checks=(check_effective(audit), check_independent(whole), again),
-        analyses=(summary, *analyse(whole)),
+        analyses=(*notes, summary, *analyse(whole)),
         **fields,
     )
 

@@ -24,7 +24,7 @@ SETTINGS_FILE = "run.json"
 RESULT_FILES = (
     "result.json", "checks.json", "analyses.json", "ranking.csv", "report.html",
     "repeats.parquet", "effects.parquet", "gallery.parquet", "plan_images.parquet", "plan_rows.parquet",
-    "plan.json", SETTINGS_FILE,
+    "plan.json", "spurious.json", "bias.json", "pictures.csv", "candidates.json", SETTINGS_FILE,
 )  # fmt: skip
 _LOCK_FILE = "lock"
 _PACKAGES = ("genlens", "numpy", "torch", "diffusers", "transformers", "scikit-learn", "pyarrow")
@@ -156,7 +156,7 @@ class RunFolder:
                     raise RunFolderError(f"{self.path} is not empty and is not a run folder. Choose another folder.")
 
     def _clear(self) -> None:
-        for name in ("images", "scores"):
+        for name in ("images", "scores", "features", "candidates"):
             shutil.rmtree(self.path / name, ignore_errors=True)
         for name in RESULT_FILES:
             (self.path / name).unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genlens.classifiers.protocol import Classifier, target_score
+from genlens.classifiers.protocol import Classifier, concept_columns, target_score
 from genlens.concepts import ConceptTable
 from genlens.engine import Engine
 from genlens.errors import UserError
@@ -28,8 +28,8 @@ class TargetScores:
         shown: (M,) what the report writes under a picture.
         threshold: score above which a row counts as the target class.
         log_odds: whether the scores are on that scale.
-        concepts: (M, D) concept classifier's outputs, or None.
-        real_concepts: (N, D) the same for the real images, or None.
+        concepts: (M, D + W) concept classifier's outputs for `ConceptTable.detected_names`, or None.
+        real_concepts: (N, D + W) the same for the real images, or None.
     """
 
     outputs: NDArray[np.float64]
@@ -65,7 +65,9 @@ def score_target(
     found = _scattered(engine.run(plan, generator, models, numbers), images, plan.n_images)
     outputs = convert(found["target"])
     reference = outputs[plan.reference] if real_target is None else real_target
-    columns = None if concept_classifier is None else _columns(concept_classifier, table, found["concepts"].shape[1])
+    columns = None
+    if concept_classifier is not None:
+        columns = concept_columns(concept_classifier, table.detected_names, found["concepts"].shape[1])
     return TargetScores(
         outputs=outputs,
         real=real_target,
@@ -100,26 +102,6 @@ def _converter(
         return target_score(outputs, classifier.outputs, target_class)
 
     return convert
-
-
-def _columns(concept_classifier: Classifier, table: ConceptTable, n_outputs: int) -> list[int]:
-    """Output of the concept classifier for each of the table's concepts.
-
-    Raises:
-        UserError: it has other concepts, or another number of outputs.
-    """
-    names = getattr(concept_classifier, "concept_names", None)
-    if names is None:
-        if n_outputs != len(table.names):
-            raise UserError(
-                f"The concept classifier must have one output for each of the {len(table.names)} concepts; "
-                f"got {n_outputs}. Give it an attribute `concept_names` if it knows more."
-            )
-        return list(range(n_outputs))
-    missing = [name for name in table.names if name not in names]
-    if missing:
-        raise UserError(f"The concept classifier doesn't know {missing[0]!r}. It knows: {', '.join(names)}.")
-    return [list(names).index(name) for name in table.names]
 
 
 def refuse_missing_labels(table: ConceptTable, label_from_classifier: bool) -> None:

@@ -113,12 +113,12 @@ def test_padding_is_left_out_where_it_is_masked(pipeline_folder: Folders) -> Non
 
 
 def test_padding_stays_where_a_caption_has_no_token() -> None:
-    from genlens.generators.prompt_embeddings import _without_padding
+    from genlens.generators.prompt_embeddings import without_padding
 
     told = {"prompt_embeds": torch.zeros(2, 5, 3), "prompt_attention_mask": torch.tensor([[1, 1, 0, 0, 0], [0] * 5])}
-    assert _without_padding(told, {})[0]["prompt_embeds"].shape == (2, 5, 3)
+    assert without_padding(told, {})[0]["prompt_embeds"].shape == (2, 5, 3)
     told["prompt_attention_mask"][1, 2] = 1
-    assert _without_padding(told, {})[0]["prompt_embeds"].shape == (2, 3, 3)
+    assert without_padding(told, {})[0]["prompt_embeds"].shape == (2, 3, 3)
 
 
 def test_onednn_multiplies_as_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:

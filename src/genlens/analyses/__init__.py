@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from genlens.analyses.adjusted import adjusted
+from genlens.analyses.annotation import annotation
 from genlens.analyses.association import association
 from genlens.analyses.conditional import conditional
 from genlens.analyses.doses import doses
 from genlens.analyses.effects import effects, interactions
 from genlens.analyses.groups import groups
+from genlens.analyses.mentions import mentions
 from genlens.analyses.placebo import placebo
 from genlens.analyses.positivity import positivity_of_states
 from genlens.analyses.shapley import shapley_analysis
@@ -18,7 +20,9 @@ from genlens.audit import Audit
 from genlens.importance.result import Analysis
 
 ANALYSES: tuple[Callable[[Audit], Analysis | None], ...] = (
+    mentions,
     adjusted,
+    annotation,
     placebo,
     effects,
     interactions,

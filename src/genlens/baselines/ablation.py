@@ -131,7 +131,8 @@ def ablate(
         waiting.clear()
 
     for row, number in enumerate(numbers):
-        waiting.extend((row, j, picture) for j, picture in _pictures(table, int(number), presence[row], inpaint, margin))
+        found = _pictures(table, int(number), presence[row], inpaint, margin)
+        waiting.extend((row, j, picture) for j, picture in found)
         if len(waiting) >= batch_size or row == n - 1:
             flush()
     return Ablation(tuple(table.names), presence, real, removed)

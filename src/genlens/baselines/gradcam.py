@@ -21,8 +21,9 @@ from genlens.baselines.iou import (
     read_masks,
     require_masks,
 )
-from genlens.baselines.layers import default_layer, named_layer, probe
+from genlens.baselines.layers import default_layer, probe
 from genlens.baselines.targets import TargetGroup, group_targets
+from genlens.classifiers.layer_names import named_layer
 from genlens.classifiers.protocol import Classifier
 from genlens.concepts import ConceptTable
 from genlens.datasets.images import load_image

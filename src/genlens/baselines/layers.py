@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -86,19 +85,6 @@ def _token_grid(count: int, size: tuple[int, int], grid: tuple[int, int] | None)
 def first_tensor(output: Any) -> Any:
     """The output itself, or the first element of a tuple of outputs."""
     return output[0] if isinstance(output, tuple) else output
-
-
-def named_layer(module: nn.Module, name: str) -> nn.Module:
-    """The layer of that name in `module`.
-
-    Raises:
-        UserError: there is none; near matches are listed.
-    """
-    layers: dict[str, nn.Module] = dict(module.named_modules())
-    if not name or name not in layers:
-        near = difflib.get_close_matches(name, layers, n=3, cutoff=0.3) or [key for key in layers if key][-3:]
-        raise UserError(f"`layer` must name a layer of the model; got {name!r}. Near: {', '.join(near)}.")
-    return layers[name]
 
 
 def default_layer(

@@ -46,17 +46,18 @@ def independent_permutation(
     show is about twice the relative fall, since a permutation changes about half of what it could.
 
     Args:
-        presence: (N, D) bool; concepts present everywhere (categories, numbers) aren't detected, only permuted.
-        h_reference: (N, R, D) or (N, D) concept scores of the reference images.
-        states: for each concept the concept scores (N, S, R, D) in its states, as from `StateScores.from_states`.
-        names: D concepts.
-        h_real: (N, D) concept scores of the real images, to set detection thresholds; else the reference images do.
+        presence: (N, K) bool; concepts present everywhere (categories, numbers) aren't detected, only permuted.
+        h_reference: (N, R, K) or (N, K) concept scores of the reference images.
+        states: for each of the D <= K permuted concepts, which come first, the concept scores (N, S, R, K) in its
+            states, as from `StateScores.from_states`.
+        names: K concepts.
+        h_real: (N, K) concept scores of the real images, to set detection thresholds; else the reference images do.
         threshold: the largest change allowed.
         clusters: (N,) groups of dependent rows, or None.
         confidence: level of the intervals.
     """
-    seen = concept_draws(h_reference, len(names))  # (N, R, D)
-    if len(states) != len(names) or any(state.scores.shape[3:] != (len(names),) for state in states):
+    seen = concept_draws(h_reference, len(names))  # (N, R, K)
+    if len(states) > len(names) or any(state.scores.shape[3:] != (len(names),) for state in states):
         raise UserError(f"`states` must hold scores of all {len(names)} concepts for each concept.")
     presence = np.asarray(presence, dtype=bool)
     detected = [k for k in range(len(names)) if 0 < presence[:, k].sum() < len(presence)]
@@ -65,7 +66,7 @@ def independent_permutation(
         return CheckResult("independent-permutation", _TITLE, "not applicable", None, threshold, message, remedy)
     sight = {k: auroc_interval(presence[:, k], seen[:, :, k], confidence, clusters) for k in detected}
     cut = _thresholds(presence, seen if h_real is None else np.asarray(h_real)[:, None], detected)
-    matrix = np.full((len(names), len(names)), np.nan)
+    matrix = np.full((len(states), len(names)), np.nan)
     records = []
     for j, state in enumerate(states):
         changes = {k: _change(j, k, presence, seen, state, clusters, confidence) for k in detected}
@@ -89,7 +90,7 @@ def _change(
 
 
 def _thresholds(presence: np.ndarray, scores: np.ndarray, detected: list[int]) -> np.ndarray:
-    """(D,) scores above which a concept counts as detected; infinite where detection means nothing."""
+    """(K,) scores above which a concept counts as detected; infinite where detection means nothing."""
     cut = np.full(presence.shape[1], np.inf)
     for k in detected:
         cut[k] = detection_threshold(
@@ -183,7 +184,7 @@ def _independent_result(
         value=abs(worst["judged_change"]),
         threshold=threshold,
         message=message.strip(),
-        remedy=_remedy(verdict, records),
+        remedy=_remedy(verdict, records, names[: len(matrix)]),
         table=[{key: value for key, value in record.items() if not key.startswith("judged")} for record in records],
         matrix=matrix.tolist(),
         labels=list(names),
@@ -197,17 +198,26 @@ def _shares(shown: Sequence[float], stayed: Sequence[float]) -> str:
     return f"{'; '.join(parts)}." if parts else ""
 
 
-def _remedy(verdict: Verdict, records: Sequence[Mapping[str, Any]]) -> str:
+def _remedy(verdict: Verdict, records: Sequence[Mapping[str, Any]], permuted: Sequence[str]) -> str:
     if verdict == "passed":
         return ""
     if verdict == "undecided":
         return "Use more rows (of the rarer state of each concept), or a better concept classifier."
     failed = [record for record in records if record["verdict"] == "failed"]
     own = [record["concept"] for record in failed if record["judged"] == record["concept"]]
-    other = [f"{record['concept']} (moves {record['judged']})" for record in failed if record["concept"] not in own]
+    rest = [record for record in failed if record["concept"] not in own]
+    other = [_moves(record) for record in rest if record["judged"] in permuted]
+    watched = [_moves(record) for record in rest if record["judged"] not in permuted]
     parts = []
     if own:
         parts.append(f"Flips of {', '.join(own)} don't all show, so the importance is too small: train the generator.")
     if other:
         parts.append(f"Read the importance of {', '.join(other)} as that of both, or permute them as a group.")
+    if watched:
+        listed = ", ".join(watched)
+        parts.append(f"Read the importance of {listed} as that of both: a concept that isn't permuted moves.")
     return " ".join(parts)
+
+
+def _moves(record: Mapping[str, Any]) -> str:
+    return f"{record['concept']} (moves {record['judged']})"

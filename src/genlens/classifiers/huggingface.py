@@ -37,6 +37,7 @@ class TransformersClassifier(TorchClassifier):
         batch_size: images at a time.
 
     Attributes:
+        processor: as given.
         class_names: the model's labels, in the order of its outputs.
     """
 
@@ -51,6 +52,7 @@ class TransformersClassifier(TorchClassifier):
         outputs: Outputs = "scores" if config.problem_type == "multi_label_classification" else "logits"
         identity = hash_spec({"processor": repr(sorted(processor.to_dict().items())), "model": config.model_type})
         super().__init__(model, preprocess, outputs=outputs, device=device, batch_size=batch_size, fingerprint=identity)
+        self.processor = processor
         self.class_names = tuple(str(config.id2label[index]) for index in sorted(config.id2label))
 
     @classmethod

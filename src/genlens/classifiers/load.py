@@ -153,7 +153,7 @@ def _found_in_file(path: Path, name: str) -> tuple[Any, str]:
     """What the file holds under a name (or what a function of that name returns), and a hash of its source."""
     if not path.is_file():
         raise UserError(f"There is no file {str(path)!r} to take the classifier {name!r} from.")
-    module = _import_file(path)
+    module = import_file(path)
     found = getattr(module, name, None)
     if found is None:
         raise UserError(f"{path} has no function {name!r}. It has: {', '.join(_functions(module)) or 'none'}.")
@@ -177,8 +177,12 @@ def _coerce(
     return as_classifier(found, outputs=outputs, device=device, batch_size=batch_size, fingerprint=source)
 
 
-def _import_file(path: Path) -> ModuleType:
-    """Run the user's file as a module of its own; its folder is importable meanwhile."""
+def import_file(path: Path) -> ModuleType:
+    """Run the user's file as a module of its own; its folder is importable meanwhile.
+
+    Raises:
+        UserError: it can't be imported.
+    """
     name = f"genlens_user_{hash_parts(str(path.resolve()))}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

@@ -52,6 +52,31 @@ def check_outputs_kind(outputs: str) -> Outputs:
     raise UserError(f"`outputs` must be one of {', '.join(get_args(Outputs))}; got {outputs!r}.")
 
 
+def concept_columns(classifier: Classifier, names: Sequence[str], n_outputs: int) -> list[int]:
+    """Output of a concept classifier for each of D concepts: by its attribute `concept_names`, else in their order.
+
+    Args:
+        classifier: the concept classifier.
+        names: D concepts.
+        n_outputs: columns that it returns.
+
+    Raises:
+        UserError: it has other concepts, or another number of outputs.
+    """
+    known = getattr(classifier, "concept_names", None)
+    if known is None:
+        if n_outputs != len(names):
+            raise UserError(
+                f"The concept classifier must have one output for each of the {len(names)} concepts; "
+                f"got {n_outputs}. Give it an attribute `concept_names` if it knows more."
+            )
+        return list(range(n_outputs))
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise UserError(f"The concept classifier doesn't know {missing[0]!r}. It knows: {', '.join(known)}.")
+    return [list(known).index(name) for name in names]
+
+
 def target_score(outputs: NDArray[Any], kind: Outputs, target_class: int | None = None) -> NDArray[np.float64]:
     """The score that is explained, higher meaning more of the target class, on the log-odds scale where there is one.
 

@@ -10,7 +10,22 @@ import typer
 from typer.core import TyperGroup
 
 from genlens._version import __version__
-from genlens.cli import compare, data, demo, plan, rank, reproduce, runs
+from genlens.cli import (
+    agreement,
+    annotate,
+    bias,
+    compare,
+    data,
+    demo,
+    explain,
+    plan,
+    rank,
+    reproduce,
+    runs,
+    spurious,
+    study,
+    train_generator,
+)
 from genlens.errors import GenlensError
 
 INTERRUPTED = 130
@@ -51,10 +66,17 @@ app.command()(demo.demo)
 app.command()(rank.rank)
 app.command()(plan.plan)
 app.command()(compare.compare)
+app.command()(explain.explain)
+app.command()(spurious.spurious)
+app.command()(bias.bias)
+app.command()(agreement.agreement)
+app.command("train-generator")(train_generator.train_generator)
+app.command()(annotate.annotate)
 app.command()(runs.check)
 app.command()(runs.report)
 app.add_typer(data.app, name="data")
 app.add_typer(reproduce.app, name="reproduce")
+app.add_typer(study.app, name="study")
 
 
 def _print_version(wanted: bool) -> None:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from genlens.progress import Progress
     from genlens.ray_engine import RayWorkers
 
-DRAWER, SHAPES = "drawer", "shapes"
-"""Names that `--generator` knows beside paths and ids."""
+DRAWER, XRAY_DRAWER = "drawer", "xray-drawer"
+SHAPES, SCENES = "shapes", "scenes"
+"""Names that `--generator` knows beside paths and ids; the last two are shipped pipelines."""
 
 
 def read_table(
@@ -36,6 +37,7 @@ def read_table(
     skip_unreadable: bool,
     max_rows: int | None,
     seed: int,
+    watch: str | None = None,
 ) -> ConceptTable:
     """Read the table that the options of `genlens rank` and `genlens plan` describe.
 
@@ -46,7 +48,7 @@ def read_table(
     from genlens.concepts import ConceptTable
 
     template = None if caption is None else template_from_spec(caption)
-    metadata_only = {"--kinds": kinds, "--text": texts, "--context": context, "--cluster": cluster}
+    metadata_only = {"--kinds": kinds, "--text": texts, "--context": context, "--cluster": cluster, "--watch": watch}
     if coco is not None:
         for option, value in metadata_only.items():
             if value:
@@ -70,6 +72,7 @@ def read_table(
             texts=split_pairs("--text", texts or ()) or None,
             context=context,
             cluster=cluster,
+            watch=split_names(watch or ""),
             template=template,
             skip_unreadable=skip_unreadable,
         )
@@ -90,8 +93,8 @@ def load_generator(name: str, **options: Any) -> Generator:
     """Load the text-to-image model that `--generator` names.
 
     Args:
-        name: folder or hub id of a diffusers pipeline; "shapes": the shipped one; "drawer": a perfect generator for
-            the shapes data set, which takes no options but size.
+        name: folder or hub id of a diffusers pipeline; "shapes" or "scenes": a shipped one; "drawer" and
+            "xray-drawer": perfect generators for drawn data sets; the first takes size, the second no options.
         options: of `DiffusersGenerator.from_pretrained`; those that are None keep the pipeline's own.
 
     Raises:
@@ -105,9 +108,17 @@ def load_generator(name: str, **options: Any) -> Generator:
         if strange:
             raise UserError(f"The drawer has no denoiser, so it takes no `{strange[0]}`; leave it out.")
         return DrawerGenerator(**{option: given[option] for option in given if option == "size"})
+    if name == XRAY_DRAWER:
+        from genlens.generators.xray_drawer import XrayDrawer
+
+        strange = sorted(set(given) - {"dtype", "device", "batch_size"})
+        if strange:
+            raise UserError(f"The X-ray drawer has no denoiser, so it takes no `{strange[0]}`; leave it out.")
+        return XrayDrawer()
     from genlens.generators.diffusers import DiffusersGenerator
 
-    return DiffusersGenerator.from_pretrained(str(shapes_pipeline()) if name == SHAPES else name, **given)
+    source = str(shipped_pipeline(name)) if name in (SHAPES, SCENES) else name
+    return DiffusersGenerator.from_pretrained(source, **given)
 
 
 def load_models(
@@ -136,11 +147,11 @@ def ray_workers(n_workers: int, gpus: float, address: str | None, load: Callable
     return RayWorkers(n_workers, gpus=gpus, cpus=cpus, address=address, load=load)
 
 
-def shapes_pipeline() -> Path:
-    """Folder of the shipped shapes pipeline."""
+def shipped_pipeline(name: str) -> Path:
+    """Folder of the pipeline that is shipped for the data set of that name."""
     import genlens
 
-    return Path(genlens.__file__).parent / "assets" / "shapes_generator"
+    return Path(genlens.__file__).parent / "assets" / f"{name}_generator"
 
 
 def progress_bar(quiet: bool) -> Progress:

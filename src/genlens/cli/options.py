@@ -78,6 +78,35 @@ Cluster = Annotated[
     str | None,
     typer.Option(help="Column that groups rows, such as a patient; intervals respect it.", rich_help_panel=DATA),
 ]
+Watch = Annotated[
+    str | None,
+    typer.Option(
+        help="Columns of concepts that are not permuted but looked for in the images, separated by commas.",
+        rich_help_panel=DATA,
+    ),
+]
+SectionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--section", help="Section of the reports in --context, or several in order of choice: findings,impression.",
+        rich_help_panel=DATA,
+    ),
+]
+Mentions = Annotated[
+    str,
+    typer.Option(
+        help="Permuted concepts that the text of --context mentions: report, mask, or a JSON file of rules.",
+        rich_help_panel=DATA,
+    ),
+]
+LongCaptions = Annotated[
+    str,
+    typer.Option(
+        "--long-captions",
+        help="Captions beyond the text encoder's limit: refuse, select (whole sentences), or chunks:N (N windows).",
+        rich_help_panel=MODEL,
+    ),
+]  # fmt: skip
 SkipUnreadable = Annotated[
     bool,
     typer.Option("--skip-unreadable", help="Leave out rows whose image cannot be read.", rich_help_panel=DATA),

@@ -10,6 +10,7 @@ import typer
 from genlens.cli import options
 from genlens.cli.loading import load_generator, read_table
 from genlens.cli.power import Alpha, Pilot, Power, TargetPower, power_request, print_power
+from genlens.cli.texts import fitted, print_notes, split_long, with_mentions, with_section
 from genlens.errors import printable
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ def plan(
     caption: options.Caption = None,
     context: options.Context = None,
     cluster: options.Cluster = None,
+    watch: options.Watch = None,
+    section: options.SectionOption = None,
+    mentions: options.Mentions = "report",
     skip_unreadable: options.SkipUnreadable = False,
     max_rows: options.MaxRows = None,
     n_repeats: options.Repeats = 500,
@@ -67,6 +71,7 @@ def plan(
     tiny_vae: options.TinyVae = None,
     compile: options.Compile = False,
     threads: options.Threads = None,
+    long_captions: options.LongCaptions = "refuse",
     power: Power = None,
     pilot: Pilot = None,
     alpha: Alpha = None,
@@ -79,10 +84,24 @@ def plan(
     if measure and images_per_second is not None:
         raise typer.BadParameter("Give either --images-per-second or --measure.")
     wanted = power_request(power, pilot, alpha, target_power)
+    how_long, windows = split_long(long_captions)
     table = read_table(
         data, concepts, label, coco=coco, values=values, kinds=kinds, texts=text, caption=caption, context=context,
-        cluster=cluster, skip_unreadable=skip_unreadable, max_rows=max_rows, seed=seed,
+        cluster=cluster, skip_unreadable=skip_unreadable, max_rows=max_rows, seed=seed, watch=watch,
     )  # fmt: skip
+    table, chosen = with_section(table, section)
+    table, rules, masked = with_mentions(table, mentions)
+    model = None
+    if generator is not None:
+        model = load_generator(
+            generator, num_inference_steps=steps, guidance_scale=guidance, size=size, scheduler=scheduler,
+            dtype=dtype, device=device, batch_size=batch_size, lora=lora,
+            lcm=lcm or None, tiny_vae=tiny_vae, compile=compile or None, threads=threads,
+            windows=windows if windows > 1 else None,
+        )  # fmt: skip
+        table, shortened = fitted(table, model, how_long)
+        chosen += shortened
+    from genlens.analyses.mentions import mentions_analysis
     from genlens.plan import estimate, make_plan
     from genlens.plans.dependence import dependence_extras
     from genlens.plans.probes import probe_extras
@@ -90,16 +109,12 @@ def plan(
     extras = dependence_extras(table, options.split_groups(group), shapley, shapley_rows)
     extras |= probe_extras(table, placebo_rows, options.split_doses(doses, dose), dose_rows)
     made = make_plan(table, seed, n_draws=n_draws, n_donors=n_donors, noise=noise.value, extras=extras)
-    if generator is not None:
-        model = load_generator(
-            generator, num_inference_steps=steps, guidance_scale=guidance, size=size, scheduler=scheduler,
-            dtype=dtype, device=device, batch_size=batch_size, lora=lora,
-            lcm=lcm or None, tiny_vae=tiny_vae, compile=compile or None, threads=threads,
-        )  # fmt: skip
+    if model is not None:
         model.check_captions(sorted(set(made.captions)))
         if measure:
             images_per_second = measured_rate(model, made, batch_size or 32)
     _print_plan(made, estimate(made, images_per_second, n_repeats), table.n_rows, images_per_second)
+    print_notes([*chosen, *masked, mentions_analysis(table, rules)])
     if wanted is not None:
         print_power(wanted, table, made, images_per_second)
 

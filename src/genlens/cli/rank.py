@@ -10,6 +10,7 @@ import typer
 
 from genlens.cli import options
 from genlens.cli.loading import load_generator, load_models, progress_bar, ray_workers, read_table
+from genlens.cli.texts import fitted, split_long, with_mentions, with_section
 from genlens.errors import printable
 
 TARGET = "Target model"
@@ -43,6 +44,9 @@ def rank(
     caption: options.Caption = None,
     context: options.Context = None,
     cluster: options.Cluster = None,
+    watch: options.Watch = None,
+    section: options.SectionOption = None,
+    mentions: options.Mentions = "report",
     skip_unreadable: options.SkipUnreadable = False,
     max_rows: options.MaxRows = None,
     target_class: Annotated[
@@ -90,6 +94,7 @@ def rank(
     tiny_vae: options.TinyVae = None,
     compile: options.Compile = False,
     threads: options.Threads = None,
+    long_captions: options.LongCaptions = "refuse",
     engine: options.EngineOption = options.EngineName.local,
     workers: options.Workers = None,
     gpus_per_worker: options.GpusPerWorker = None,
@@ -104,10 +109,13 @@ def rank(
         raise typer.BadParameter("Give either --label or --label-from-classifier.")
     if engine == options.EngineName.local and (workers or gpus_per_worker or ray_address):
         raise typer.BadParameter("--workers, --gpus-per-worker and --ray-address need --engine ray.")
+    how_long, windows = split_long(long_captions)
     table = read_table(
         data, concepts, label, coco=coco, values=values, kinds=kinds, texts=text, caption=caption, context=context,
-        cluster=cluster, skip_unreadable=skip_unreadable, max_rows=max_rows, seed=seed,
+        cluster=cluster, skip_unreadable=skip_unreadable, max_rows=max_rows, seed=seed, watch=watch,
     )  # fmt: skip
+    table, chosen = with_section(table, section)
+    table, rules, masked = with_mentions(table, mentions)
     from genlens.classifiers import load_classifier
     from genlens.depict import permutation_importance
     from genlens.metrics import get_scoring
@@ -118,15 +126,18 @@ def rank(
         load_generator, generator, num_inference_steps=steps, guidance_scale=guidance, size=size, scheduler=scheduler,
         dtype=dtype, device=device, batch_size=batch_size, lora=lora,
         lcm=lcm or None, tiny_vae=tiny_vae, compile=compile or None, threads=threads,
+        windows=windows if windows > 1 else None,
     )  # fmt: skip
     actors = None
     if engine == options.EngineName.ray:
         models = partial(load_models, load, classifier, concept_classifier)
         actors = ray_workers(workers or 2, gpus_per_worker or 0.0, ray_address, models)
+    target, model = load_classifier(classifier), load()
+    table, shortened = fitted(table, model, how_long)
     result = permutation_importance(
-        load_classifier(classifier),
+        target,
         table,
-        load(),
+        model,
         concept_classifier=None if concept_classifier is None else load_classifier(concept_classifier),
         scoring=scoring, store=out, seed=seed, n_repeats=n_repeats, n_draws=n_draws, n_donors=n_donors,
         noise=noise.value, flip_rows=flip_rows, stop_when_separated=stop_when_separated, min_importance=min_importance,
@@ -134,6 +145,7 @@ def rank(
         shapley_rows=shapley_rows, placebo_rows=placebo_rows, doses=options.split_doses(doses, dose),
         dose_rows=dose_rows, images=images, workers=actors, target_class=target_class, batch_size=batch_size,
         overwrite=overwrite, label_from_classifier=label_from_classifier, progress=progress_bar(quiet),
+        mention_rules=rules, notes=[*chosen, *masked, *shortened],
     )  # fmt: skip
     with RunFolder(out).lock():  # two processes' files must not mix
         result.save(out)

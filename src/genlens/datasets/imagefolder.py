@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from genlens.annotation import read_annotation
 from genlens.columns import is_unicode
 from genlens.concepts import ConceptTable, TableOptions
 from genlens.datasets import shapes
@@ -39,6 +40,7 @@ def table_from_metadata(
     path = find_metadata(folder)
     frame = read_metadata(path)
     table = table_from_frame(frame, concepts, label, image_root=path.parent, source=path.name, **options)
+    table = replace(table, annotation=read_annotation(path))
     if table.masks is None and set(table.names) <= set(shapes.CONCEPTS):
         return _with_shapes_masks(table, path.parent)
     return table

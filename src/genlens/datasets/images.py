@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from genlens.datasets.dicom import check_dicom, is_dicom, load_dicom
 from genlens.errors import UserError
 
 MAX_PIXELS = 80_000_000
@@ -27,11 +28,13 @@ def load_image(path: str | Path) -> NDArray[np.uint8]:
     """Read one image, upright (EXIF), as uint8 (H, W, 3).
 
     Grey, palette and transparent images become RGB; 16-bit grey is scaled to 8 bits; of several frames the first is
-    read.
+    read. DICOM files (.dcm) are read by `genlens.datasets.dicom`.
 
     Raises:
         UserError: the file is missing, isn't an image, is damaged, has more than `MAX_PIXELS` pixels or 32 bits each.
     """
+    if is_dicom(path):
+        return load_dicom(path, MAX_PIXELS)
     with _opened(path) as image:
         return np.array(_rgb(path, ImageOps.exif_transpose(image)), dtype=np.uint8)  # (H, W, 3)
 
@@ -42,6 +45,9 @@ def check_image(path: str | Path) -> None:
     Raises:
         UserError: the file is missing, isn't an image or has more than `MAX_PIXELS` pixels.
     """
+    if is_dicom(path):
+        check_dicom(path, MAX_PIXELS)
+        return
     with _opened(path):
         pass
 

@@ -38,6 +38,7 @@ def table_from_frame(
     context: str | None = None,
     row_id: str | None = "file_name",
     cluster: str | None = None,
+    watch: Sequence[str] = (),
     template: CaptionTemplate | None = None,
     task: Task | None = None,
     image_root: str | Path | None = None,
@@ -55,6 +56,7 @@ def table_from_frame(
         context: column with text that belongs to the caption and is never permuted; a missing one is empty.
         row_id: column with unique names of the rows (and, with `image_root`, their files). None: the index.
         cluster: column whose equal values mark rows that belong together.
+        watch: further columns, of concepts that the checks look for in the images though they aren't permuted.
         template: how captions are made; None: a `ListTemplate`.
         task: what the labels are; None: inferred (`genlens.labels.label_values`).
         image_root: folder of the images; None: no images.
@@ -77,6 +79,8 @@ def table_from_frame(
     known |= _of_concepts("kinds", kinds or {}, names)
     texts = frame.text_columns(known) if texts is None else _of_concepts("texts", texts, names)
     frame.require("texts", list(texts.values()))
+    watched = concept_names(watch, "watch") if watch else ()
+    frame.require("watch", watched)
     ids = frame.row_ids(row_id)
     paths = None if image_root is None else image_paths(image_root, ids)
     table = ConceptTable(
@@ -91,6 +95,7 @@ def table_from_frame(
         clusters=None if cluster is None else _clusters(cluster, frame.values(cluster), ids),
         source=source,
         caption_template=template or ListTemplate(),
+        watched=tuple(_watched(frame, name, ids) for name in watched),
     )
     return check_images(table, skip_unreadable)
 
@@ -142,20 +147,20 @@ def unknown_column(option: str, column: str, source: str, columns: Sequence[str]
     return UserError(f"{verb} {column!r}, which is not a {what} of {source}.{hint} {plural}: {listed}.")
 
 
-def concept_names(concepts: Sequence[str]) -> tuple[str, ...]:
+def concept_names(concepts: Sequence[str], option: str = "concepts") -> tuple[str, ...]:
     """Names without blanks at the ends.
 
     Raises:
-        UserError: `concepts` isn't a list of names, is empty or has one twice.
+        UserError: `concepts` (what `option` was given) isn't a list of names, is empty or has one twice.
     """
     if isinstance(concepts, str) or not all(isinstance(name, str) for name in concepts):
-        raise UserError(f"`concepts` must be a list of column names; got {concepts!r}.")
+        raise UserError(f"`{option}` must be a list of column names; got {concepts!r}.")
     names = tuple(name.strip() for name in concepts)
     if not names:
-        raise UserError("`concepts` must name at least one column; got none.")
+        raise UserError(f"`{option}` must name at least one column; got none.")
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"`concepts` names {name!r} twice. Name each concept once.")
+            raise UserError(f"`{option}` names {name!r} twice. Name each concept once.")
     return names
 
 
@@ -223,6 +228,19 @@ def _of_concepts(option: str, given: Mapping[str, _T], names: Sequence[str]) -> 
 def _concept(frame: _Frame, name: str, kind: Kind, text: str | None, ids: Sequence[str]) -> Concept:
     texts = None if text is None else as_objects(frame.values(text))
     return Concept(name, kind, as_objects(frame.values(name)), texts, ids)
+
+
+def _watched(frame: _Frame, name: str, ids: Sequence[str]) -> Concept:
+    """A concept that is only looked for.
+
+    Raises:
+        UserError: it is one that is always there (a category, a number) or never absent.
+    """
+    values = frame.values(name)
+    kind = infer_kind(name, values)
+    if kind not in ("binary", "count", "segment"):
+        raise UserError(f"`watch` {name!r} is a {kind}; a concept to look for must be there in some rows only.")
+    return Concept(name, kind, as_objects(values), None, ids)
 
 
 def _clusters(column: str, values: list[Any], ids: Sequence[str]) -> NDArray[np.int64]:

@@ -55,7 +55,9 @@ def depict(targets: Sequence[Target], logits: Floats, plan: Plan, n_repeats: int
     return {"exact": exact, "sampled": drops.mean(2), "std": drops.std(2), "generated_auroc": auroc, "repeats": drops}
 
 
-def adjust(target: Target, own: ConceptOutputs, seen: ConceptOutputs, plan: Plan, seed: int) -> AdjustedResult:
+def adjust(
+    target: Target, own: ConceptOutputs, seen: ConceptOutputs, plan: Plan, seed: int, interactions: bool
+) -> AdjustedResult:
     """Adjusted importance of one model.
 
     Args:
@@ -64,6 +66,7 @@ def adjust(target: Target, own: ConceptOutputs, seen: ConceptOutputs, plan: Plan
         seen: what the independent concept classifier says.
         plan: of the test rows.
         seed: of the bootstrap.
+        interactions: let effects differ by row; False: one effect for all rows.
     """
     scores, rows = target.scores(own.images), target.rows
     return adjusted_importance(
@@ -73,6 +76,7 @@ def adjust(target: Target, own: ConceptOutputs, seen: ConceptOutputs, plan: Plan
         [states_of(states, scores, rows) for states in plan.states],
         [states_of(states, seen.images, rows) for states in plan.states],
         seed=seed,
+        interactions=interactions,
     )
 
 

@@ -77,8 +77,9 @@ class Findings:
         left_out: a line for each that had too few rows.
         truth: see `genlens.experiments.photos_targets.oracles`.
         unadjusted: see `genlens.experiments.photos_depict.depict`.
-        adjusted: importance, low and high (M, D), NaN where withheld; shown (D,), how far a flip moves its concept.
-        reasons: M times D reasons of what is withheld.
+        adjusted: importance, low and high (M, D), NaN where withheld; shown (D,), how far a flip moves its concept;
+            reasons (M, D) of what is withheld.
+        additive: the same with one effect for all rows.
         rivals: method -> (M, D).
         choices: method -> its setting and the r with the weights that chose it.
         effective: the check of effective generation of each model.
@@ -92,7 +93,7 @@ class Findings:
     truth: Arrays
     unadjusted: Arrays
     adjusted: Arrays
-    reasons: tuple[tuple[str, ...], ...]
+    additive: Arrays
     rivals: dict[str, Floats]
     choices: dict[str, tuple[str, float]]
     effective: tuple[CheckResult, ...]
@@ -173,14 +174,14 @@ class PhotoLab:
         truth = keep("oracles", self.identity(), lambda: oracles(targets, own.real))
         unadjusted = keep("depict", {**rendered, "n_repeats": s.n_repeats},
                           lambda: depict(targets, own.images, self.plan, s.n_repeats, s.seed))  # fmt: skip
-        adjusted = keep("adjusted", rendered, lambda: self._adjusted(targets, own, seen))
+        adjusted = keep("adjusted", rendered, lambda: self._adjusted(targets, own, seen, True))
+        additive = keep("additive", rendered, lambda: self._adjusted(targets, own, seen, False))
         rivals, choices = self._rivals(targets, truth["weights"])
         names, presence = self.photos.concepts, self.photos.test.presence()
         every = np.arange(len(presence))
         states = [states_of(states, seen.images, every) for states in self.plan.states]
         return Findings(
-            names, tuple(targets), tuple(left_out), truth, unadjusted, adjusted,
-            tuple(tuple(map(str, row)) for row in adjusted["reasons"]), rivals, choices,
+            names, tuple(targets), tuple(left_out), truth, unadjusted, adjusted, additive, rivals, choices,
             tuple(check_effective(t, own, seen, self.plan, names, presence) for t in targets),
             independent_permutation(presence, seen.images[self.plan.reference], states, names, h_real=seen.real),
             gallery,
@@ -220,8 +221,10 @@ class PhotoLab:
         columns = {name: self._columns(nets[name.removesuffix("_real")], value) for name, value in outputs.items()}
         return {**columns, "gallery": self._gallery()}
 
-    def _adjusted(self, targets: list[Target], own: ConceptOutputs, seen: ConceptOutputs) -> Arrays:
-        found = [adjust(target, own, seen, self.plan, self.settings.seed) for target in targets]
+    def _adjusted(
+        self, targets: list[Target], own: ConceptOutputs, seen: ConceptOutputs, interactions: bool
+    ) -> Arrays:
+        found = [adjust(target, own, seen, self.plan, self.settings.seed, interactions) for target in targets]
         return {
             "importance": np.stack([part.importance for part in found]),
             "low": np.stack([part.ci[:, 0] for part in found]),

@@ -17,6 +17,7 @@ from genlens.generators.fingerprint import pipeline_fingerprint
 from genlens.generators.linear import use_onednn
 from genlens.generators.pipelines import load_pipeline, quiet
 from genlens.generators.prompt_embeddings import PromptEmbeddings, check_lengths, parameters, token_limits
+from genlens.generators.prompt_windows import Limits, check_windows, token_counts
 from genlens.generators.speed import channels_last_is_faster, compile_parts, use_channels_last
 from genlens.memory import is_out_of_memory, release_memory
 
@@ -47,6 +48,7 @@ class DiffusersGenerator:
         channels_last: memory format of the convolutions; None: where it is faster.
         compile: have torch compile the denoiser and the decoder; pays on GPUs and for many images.
         options: further arguments of the pipeline's `__call__`, such as `negative_prompt` or `clip_skip`.
+        windows: windows of the text encoder that each caption is read in, for captions longer than one of them.
 
     Raises:
         UserError: an argument is out of range or unknown to the pipeline.
@@ -64,8 +66,10 @@ class DiffusersGenerator:
         channels_last: bool | None = None,
         compile: bool = False,
         options: Mapping[str, Any] | None = None,
+        windows: int = 1,
     ) -> None:
         self.pipeline = pipeline
+        self._windows = check_integer("windows", windows, 1)
         accepted = parameters(pipeline.__call__)
         own = {name: accepted[name].default for name in ("num_inference_steps", "guidance_scale") if name in accepted}
         steps = own.get("num_inference_steps", 1) if num_inference_steps is None else num_inference_steps
@@ -79,7 +83,9 @@ class DiffusersGenerator:
         self._limits = token_limits(pipeline, self._options.get("max_sequence_length"))
         for tokenizer, limit in self._limits:
             tokenizer.model_max_length = min(limit, tokenizer.model_max_length)
-        self._embeddings = PromptEmbeddings(pipeline, self._options, guided=self.guidance_scale > 1)
+        self._embeddings = PromptEmbeddings(
+            pipeline, self._options, guided=self.guidance_scale > 1, windows=self._windows, limits=self._limits
+        )
         self._call = self._call_arguments()
         pipeline.set_progress_bar_config(disable=True)
         self._channels_last = channels_last_is_faster(pipeline) if channels_last is None else channels_last
@@ -112,6 +118,7 @@ class DiffusersGenerator:
         channels_last: bool | None = None,
         compile: bool = False,
         options: Mapping[str, Any] | None = None,
+        windows: int = 1,
     ) -> DiffusersGenerator:
         """Load a pipeline from a folder or the Hugging Face hub. The safety checker stays off: it blackens images.
 
@@ -132,6 +139,7 @@ class DiffusersGenerator:
             channels_last: see the class.
             compile: see the class.
             options: see the class.
+            windows: see the class.
 
         Raises:
             UserError: it isn't there, isn't a text-to-image pipeline, or an option doesn't fit it.
@@ -147,7 +155,7 @@ class DiffusersGenerator:
         chosen.update({name: value for name, value in given.items() if value is not None})
         return cls(
             pipeline, **chosen, size=size, batch_size=batch_size, threads=threads, channels_last=channels_last,
-            compile=compile, options=options,
+            compile=compile, options=options, windows=windows,
         )  # fmt: skip
 
     @property
@@ -170,7 +178,17 @@ class DiffusersGenerator:
             "options": {name: repr(value) for name, value in sorted(self._options.items())},
             "channels_last": self._channels_last,
             "compile": self._compile,
-        }
+        } | ({"windows": self._windows} if self._windows > 1 else {})
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Further arguments of the pipeline's `__call__`: the user's, and those that always hold."""
+        return dict(self._options)
+
+    @property
+    def call_arguments(self) -> dict[str, Any]:
+        """Arguments of the pipeline's `__call__` that are the same for every batch."""
+        return dict(self._call)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -183,7 +201,24 @@ class DiffusersGenerator:
         Raises:
             CaptionError: says how many are too long, the longest, its number of tokens and the limit.
         """
-        check_lengths(self._limits, captions)
+        if self._windows == 1:
+            check_lengths(self._limits, captions)
+        else:
+            check_windows(self._limits, captions, self._windows)
+
+    @property
+    def token_limit(self) -> int | None:
+        """Tokens that the text encoders take in one window, special ones included; None: there is no limit."""
+        return min((limit for _, limit in self._limits), default=None)
+
+    @property
+    def limits(self) -> Limits:
+        """Each tokenizer with the number of tokens, special ones included, that its text encoder takes."""
+        return list(self._limits)
+
+    def count_tokens(self, captions: Sequence[str]) -> list[int]:
+        """Tokens of captions, special ones included, to be held against `token_limit`."""
+        return token_counts(self._limits, captions)
 
     def generate(self, captions: Sequence[str], seeds: Sequence[int]) -> NDArray[np.uint8]:
         """Render one image for each pair of caption and seed, `batch_size` at a time.

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from genlens.errors import UserError
+from genlens.generators.lora import merge_lora_file
 from genlens.generators.speed import load_tiny_vae
 
 INDEX_FILE = "model_index.json"
@@ -51,7 +52,7 @@ def load_pipeline(
     Raises:
         UserError: it isn't there, isn't a text-to-image pipeline, or an option doesn't fit it.
     """
-    folder = _folder(source)
+    folder = pipeline_folder(source)
     index = read_index(folder)
     _check_text_to_image(source, index)
     defaults = read_defaults(folder)
@@ -137,8 +138,12 @@ def quiet() -> Iterator[None]:
         diffusers_log.set_verbosity(diffusers_before)
 
 
-def _folder(source: str | Path) -> Path:
-    """The folder itself, or the local copy of a hub id, downloaded if need be."""
+def pipeline_folder(source: str | Path) -> Path:
+    """The folder itself, or the local copy of a hub id, downloaded if need be.
+
+    Raises:
+        UserError: it is neither.
+    """
     folder = Path(source).expanduser()
     if folder.is_dir():
         if not (folder / INDEX_FILE).is_file():
@@ -236,7 +241,8 @@ def _lora_source(source: str | Path) -> str:
 def _merge_lora(pipeline: Any, source: str) -> None:
     name = type(pipeline).__name__
     if not hasattr(pipeline, "load_lora_weights"):
-        raise UserError(f"`lora` can't be used: a {name} takes no LoRA weights.")
+        merge_lora_file(pipeline, source)
+        return
     try:
         pipeline.load_lora_weights(source, use_safetensors=True)
         pipeline.fuse_lora()

@@ -7,7 +7,8 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from genlens.errors import CaptionError
+from genlens.errors import CaptionError, UserError
+from genlens.generators.prompt_windows import Limits, joined, split_windows
 
 if TYPE_CHECKING:
     import torch
@@ -39,11 +40,21 @@ class PromptEmbeddings:
         options: of its `encode_prompt`, e.g. `negative_prompt`, `clip_skip`.
         guided: whether the embeddings of the negative prompt are needed as well.
         cache_bytes: see `CACHE_BYTES`.
+        windows: windows of the text encoder that every caption is read in (`genlens.generators.prompt_windows`).
+        limits: the pipeline's tokenizers and their limits, needed for more than one window.
     """
 
     def __init__(
-        self, pipeline: Any, options: Mapping[str, Any], *, guided: bool, cache_bytes: int = CACHE_BYTES
+        self,
+        pipeline: Any,
+        options: Mapping[str, Any],
+        *,
+        guided: bool,
+        cache_bytes: int = CACHE_BYTES,
+        windows: int = 1,
+        limits: Limits = (),
     ) -> None:
+        self._windows, self._limits = windows, limits
         self._pipeline, self._options = pipeline, dict(options)
         self._accepted = parameters(pipeline.__call__)
         self._guided = guided and "negative_prompt_embeds" in self._accepted
@@ -63,19 +74,22 @@ class PromptEmbeddings:
         if new and self._names is not None and not self._encode(new):
             self._names = None
         if self._names is None:
+            if self._windows > 1:
+                name = type(self._pipeline).__name__
+                raise UserError(f"{name} takes no text embeddings, so it can't read a caption in several windows.")
             negative_prompt = self._options.get("negative_prompt")
-            told: dict[str, Any] = {"prompt": list(captions)}
-            return told | ({} if negative_prompt is None else {"negative_prompt": [negative_prompt] * len(captions)})
+            prompt: dict[str, Any] = {"prompt": list(captions)}
+            return prompt | ({} if negative_prompt is None else {"negative_prompt": [negative_prompt] * len(captions)})
         for caption in captions:
             self._cache.move_to_end(caption)
         rows = [self._cache[caption] for caption in captions]
-        joined = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+        told = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
         negative = {name: torch.cat([tensor] * len(rows)) for name, tensor in self._negative.items()}
         if self._masked:
-            joined, negative = _without_padding(joined, negative)
+            told, negative = without_padding(told, negative)
         self._trim()
         unsaid: dict[str, Any] = {"negative_prompt": None} if "negative_prompt" in self._accepted else {}
-        return unsaid | joined | negative  # PixArt's negative prompt is "" by default and refused beside embeddings
+        return unsaid | told | negative  # PixArt's negative prompt is "" by default and refused beside embeddings
 
     def _encode(self, captions: list[str]) -> bool:
         """Fill the cache; False if `encode_prompt` doesn't return what the arguments of `__call__` suggest."""
@@ -93,6 +107,15 @@ class PromptEmbeddings:
         return True
 
     def _call(self, captions: list[str], *, guided: bool) -> Embedding | None:
+        """Embeddings of captions, by the arguments of `__call__`: tensors (len(captions), …); windows are joined."""
+        if self._windows == 1:
+            return self._encoded(captions, guided=guided)
+        parts = [split_windows(self._limits, caption) for caption in captions]
+        filled = [part + [""] * (self._windows - len(part)) for part in parts]
+        found = self._encoded([text for part in filled for text in part], guided=guided)
+        return None if found is None else joined(found, self._windows, [len(part) for part in parts])
+
+    def _encoded(self, captions: list[str], *, guided: bool) -> Embedding | None:
         """What `encode_prompt` returns, by the arguments of `__call__`: tensors (len(captions), …)."""
         arguments = {
             "prompt": captions,
@@ -101,7 +124,8 @@ class PromptEmbeddings:
             "do_classifier_free_guidance": guided,
         } | self._options
         if "negative_prompt" in self._options:
-            arguments["negative_prompt"] = [self._options["negative_prompt"]] * len(captions)
+            said = [self._options["negative_prompt"]] + [""] * (self._windows - 1)
+            arguments["negative_prompt"] = said * (len(captions) // self._windows)
         known = parameters(self._pipeline.encode_prompt)
         returned = self._pipeline.encode_prompt(**{name: arguments[name] for name in arguments if name in known})
         names = self._names or ()
@@ -127,7 +151,7 @@ def _ignores_padding(pipeline: Any) -> bool:
     return denoiser is not None and "encoder_attention_mask" in parameters(denoiser.forward)
 
 
-def _without_padding(told: Embedding, negative: Embedding) -> tuple[Embedding, Embedding]:
+def without_padding(told: Embedding, negative: Embedding) -> tuple[Embedding, Embedding]:
     """Cut what is padding in every row, of the captions and of the negative prompt: attention to it is exactly 0.
 
     Rows without any token attend to padding evenly, so nothing is cut where there is one.
@@ -185,8 +209,8 @@ def check_lengths(limits: Sequence[tuple[Any, int]], captions: Sequence[str]) ->
             verb = "is" if len(too_long) == 1 else "are"
             raise CaptionError(
                 f"{len(too_long)} of {len(captions)} captions {verb} longer than the text encoder's limit of {limit} "
-                f"tokens; the longest has {lengths[worst]}: {_shortened(captions[worst])!r}. Drop concepts or "
-                "shorten the template."
+                f"tokens; the longest has {lengths[worst]}: {_shortened(captions[worst])!r}. Drop concepts, shorten "
+                "the template, or choose what is to be done about long captions (--long-captions)."
             )
 
 

@@ -62,8 +62,8 @@ class CheckResult:
         message: one line with figures.
         remedy: what to do; empty when nothing needs doing.
         table: records for the report.
-        matrix: D x D figures, row = concept permuted, column = concept detected, or None.
-        labels: names of the matrix's rows and columns.
+        matrix: D x (D + W) figures, row = concept permuted, column = concept detected (also the watched), or None.
+        labels: names of the matrix's columns; the first of them are those of its rows.
     """
 
     code: str

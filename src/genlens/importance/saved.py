@@ -146,8 +146,9 @@ def _records(kind: Callable[..., _T], records: Iterable[Any]) -> Iterable[_T]:
             _CHECKS.get(name, _text)(name, record[name])
         entries = {name: record[name] for name in names}
         if entries.get("matrix") is not None:  # JSON has null for NaN
-            side = len(entries["labels"])
-            entries["matrix"] = _array(entries["matrix"], (side, side)).tolist()
+            across = len(entries["labels"])
+            down = min(len(entries["matrix"]), across)  # watched concepts have a column, and no row
+            entries["matrix"] = _array(entries["matrix"], (down, across)).tolist()
         if "score" in entries and entries["score"] is None:
             entries["score"] = math.nan
         yield kind(**entries)

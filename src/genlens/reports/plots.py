@@ -75,17 +75,17 @@ def plot_independent_permutation(check: CheckResult, ax: Axes | None = None) -> 
     if not check.matrix:
         raise UserError(f"The check '{check.code}' has no matrix to plot.")
     matrix = np.array(check.matrix, dtype=float)
-    side = len(matrix)
-    axes = new_axes(ax, 2.2 + 0.62 * side, 1.6 + 0.5 * side)
+    down, across = matrix.shape
+    axes = new_axes(ax, 2.2 + 0.62 * across, 1.6 + 0.5 * down)
     bound = max(0.5, float(np.nanmax(np.abs(matrix), initial=0.0)))
     drawn = axes.imshow(matrix, cmap="RdBu", vmin=-bound, vmax=bound, aspect="auto")
-    axes.set_xticks(range(side), check.labels, rotation=40, ha="right", rotation_mode="anchor", parse_math=False)
-    axes.set_yticks(range(side), check.labels, parse_math=False)
+    axes.set_xticks(range(across), check.labels, rotation=40, ha="right", rotation_mode="anchor", parse_math=False)
+    axes.set_yticks(range(down), check.labels[:down], parse_math=False)
     axes.set_xlabel("Concept detected")
     axes.set_ylabel("Concept permuted")
     for spine in axes.spines.values():
         spine.set_visible(False)
-    if side <= _LARGEST_WITH_FIGURES:
+    if across <= _LARGEST_WITH_FIGURES:
         _write_figures(axes, matrix, bound)
     axes.figure.colorbar(drawn, ax=axes, label="Change of AUROC")
     return axes

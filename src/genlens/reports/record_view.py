@@ -138,7 +138,7 @@ def matrix_view(
 
     Args:
         matrix: the figures; None and NaN are gaps.
-        names: of rows and columns; numbers where it is empty.
+        names: of the columns, and of the rows, which may be fewer; numbers where it is empty.
         bound: figures beyond it are set bold.
         strongest: the figure that gets the strongest colour, unless there is a larger one.
     """
@@ -147,7 +147,7 @@ def matrix_view(
     strongest = max([strongest, *(abs(v) for line in figures for v in line if math.isfinite(v))])
     lines = [
         {"label": label, "cells": [_cell(value, strongest, bound, j == k) for k, value in enumerate(line)]}
-        for j, (label, line) in enumerate(zip(labels, figures, strict=True))
+        for j, (label, line) in enumerate(zip(labels[: len(figures)], figures, strict=True))
     ]
     return {"labels": labels, "lines": lines, "bound": "" if bound is None else figure(bound, 2)}
 

@@ -110,18 +110,19 @@ def _rate_factor(progress: float, warmup: float = 0.05) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
-def augment(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def augment(images: NDArray[np.uint8], rng: np.random.Generator, shift: int = 3) -> NDArray[np.uint8]:
     """Mild faults such as generated images have: shift, blur, colour cast, fine and coarse noise.
 
     Args:
         images: (B, H, W, 3).
         rng: draws a fault's strength for every image on its own; each is absent from a good share of them.
+        shift: pixels by which an image is moved at most; 0 where masks must stay true.
 
     Returns:
         uint8 (B, H, W, 3).
     """
     n, height, width, _ = images.shape
-    down, right = rng.integers(-3, 4, (2, n, 1))
+    down, right = rng.integers(-shift, shift + 1, (2, n, 1))
     rows = np.clip(np.arange(height) + down, 0, height - 1)
     columns = np.clip(np.arange(width) + right, 0, width - 1)
     shifted = images[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]

@@ -6,56 +6,99 @@ The encoder stays as it is, so the latents keep their meaning and the denoiser i
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from genlens.training.shapes_data import GENERATOR_SEEDS
 from genlens.training.shapes_denoiser import LAST_TIME, denoise, new_scheduler
 from genlens.training.shapes_pool import Batch, Encoders, sample_captioned
 from genlens.training.shapes_vae import to_tensor, warmup_cosine
+from genlens.training.team import Team
 
 if TYPE_CHECKING:
     from diffusers import PixArtTransformer2DModel
 
 FIRST_SEED = GENERATOR_SEEDS + 40_000_000
+PRESENCE_SHARE = 0.4
 
 
 @torch.no_grad()
-def latents_to_decode(model: PixArtTransformer2DModel, batch: Batch, rng: torch.Generator, noise: float) -> Tensor:
-    """Latents (N, 16, 8, 8): for the first half of the batch what one step gives, for the rest the encoder's, noisy."""
-    half = len(batch.latents) // 2
+def latents_to_decode(
+    model: PixArtTransformer2DModel | None, batch: Batch, rng: torch.Generator, noise: float
+) -> Tensor:
+    """Latents (N, C, 8, 8): for the first half of the batch what one step gives, for the rest the encoder's, noisy.
+
+    Without a model, the encoder's for all.
+    """
+    half = len(batch.latents) // 2 if model is not None else 0
+    rest = batch.latents[half:]
+    noisy = rest + noise * torch.randn(rest.shape, generator=rng)
+    if model is None:
+        return noisy
     first = batch.rows(torch.arange(half))
     with torch.autocast("cpu", torch.bfloat16):
         guess = denoise(model, first, first.noise(rng), torch.full((half,), LAST_TIME), new_scheduler().alphas_cumprod)
-    rest = batch.latents[half:]
-    return torch.cat([guess, rest + noise * torch.randn(rest.shape, generator=rng)])
+    return torch.cat([guess, noisy])
 
 
-def train_decoder(encoders: Encoders, model: PixArtTransformer2DModel, out: Path, seconds: float,
-                  batch: int = 64, rate: float = 4e-4, presence_share: float = 0.4) -> None:  # fmt: skip
-    """Tune the decoder for `seconds` with encoder, words and denoiser frozen; saves the autoencoder to `out`."""
+def shapes_rows(encoders: Encoders, n: int, seed: int) -> tuple[Batch, NDArray[np.uint8]]:
+    """Fresh rows of shapes as the denoiser sees them, and their pictures."""
+    rows = sample_captioned(n, seed, PRESENCE_SHARE)
+    return encoders.encode(rows), rows.rows.images()
+
+
+def train_decoder(
+    encoders: Encoders,
+    model: PixArtTransformer2DModel | None,
+    out: Path,
+    seconds: float,
+    batch: int = 64,
+    rate: float = 4e-4,
+    rows_of: Callable[[Encoders, int, int], tuple[Batch, NDArray[np.uint8]]] = shapes_rows,
+    noise: float = 0.1,
+    team: Team | None = None,
+) -> None:
+    """Tune the decoder for `seconds` with encoder, words and denoiser frozen; saves the autoencoder to `out`.
+
+    Args:
+        encoders: the frozen stages; their decoder is changed.
+        model: the denoiser; None: only the encoder's latents are decoded.
+        out: folder of the tuned autoencoder.
+        seconds: wall-clock time.
+        batch: rows a step.
+        rate: the highest learning rate.
+        noise: on the encoder's latents.
+        team: processes that share the batch; None: this one alone.
+        rows_of: (encoders, number of rows, seed) -> rows and their pictures, uint8 (N, 64, 64, 3).
+    """
     vae: Any = encoders.vae
+    team = team or Team()
     decoder = vae.decoder.requires_grad_(True).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=rate, weight_decay=0.0)
-    rng = torch.Generator().manual_seed(FIRST_SEED)
+    rng = torch.Generator().manual_seed(FIRST_SEED + team.rank)
     start, step = time.monotonic(), 0
-    while (elapsed := time.monotonic() - start) < seconds:
+    while (elapsed := team.same(time.monotonic() - start)) < seconds:
         for group in optimizer.param_groups:
             group["lr"] = rate * warmup_cosine(elapsed / seconds)
-        rows = sample_captioned(batch, FIRST_SEED + step, presence_share)
-        latents = latents_to_decode(model, encoders.encode(rows), rng, noise=0.1)
-        images = to_tensor(rows.rows.images())
+        rows, pictures = rows_of(encoders, batch // team.size, FIRST_SEED + team.size * step + team.rank)
+        latents = latents_to_decode(model, rows, rng, noise)
+        images = to_tensor(pictures)
         with torch.autocast("cpu", torch.bfloat16):
             error = vae.decode(latents).sample.float() - images
         loss = error.square().mean() + 0.1 * error.abs().mean()
         optimizer.zero_grad()
         loss.backward()
+        team.average_gradients(decoder)
         torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
         optimizer.step()
-        if step % 50 == 0:
+        if step % 50 == 0 and not team.rank:
             print(f"decoder {elapsed:5.0f} s  step {step}  loss {loss:.4f}", flush=True)
         step += 1
-    vae.save_pretrained(out)
+    if not team.rank:
+        vae.save_pretrained(out)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,13 +21,14 @@ from genlens.training.shapes_data import GENERATOR_SEEDS
 from genlens.training.shapes_pool import Batch, Encoders, Pool
 from genlens.training.shapes_text import HIDDEN
 from genlens.training.shapes_vae import LATENT_CHANNELS, LATENT_SIZE
+from genlens.training.team import Team
 
 if TYPE_CHECKING:
     from diffusers import DDIMScheduler, PixArtTransformer2DModel
 
 LAST_TIME = 999
 HELD_OUT_SEED = 500_000_000
-LOG_FIELDS = ("seconds", "step", "samples", "rate", "loss", "held_out_segments", "held_out_presence")
+LOG_FIELDS: tuple[str, ...] = ("seconds", "step", "samples", "rate", "loss", "held_out_segments", "held_out_presence")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Recipe:
         seconds: wall-clock time; the rate falls to zero over the last `decay_share` of it.
         presence_share: share of rows with presence-only captions.
         pure_noise_share: share of times at pure noise; the others are uniform.
-        boost: loudest layout in presence-only noise; falls to 1 over the first `boost_share` of the time.
+        boost: loudest layout in coupled noise; falls to 1 over the first `boost_share` of the time.
         ema: how much of the averaged weights a step keeps.
         pool: rows kept ready; reuse: how often each is used, with other noise.
     """
@@ -73,15 +74,15 @@ def new_scheduler() -> DDIMScheduler:
     )
 
 
-def new_transformer(heads: int, layers: int) -> PixArtTransformer2DModel:
+def new_transformer(heads: int, layers: int, channels: int = LATENT_CHANNELS) -> PixArtTransformer2DModel:
     """An untrained transformer: one token a latent place, `heads` heads of 32 channels, cross-attention to words."""
     from diffusers import PixArtTransformer2DModel
 
     return PixArtTransformer2DModel(
         num_attention_heads=heads,
         attention_head_dim=32,
-        in_channels=LATENT_CHANNELS,
-        out_channels=LATENT_CHANNELS,
+        in_channels=channels,
+        out_channels=channels,
         num_layers=layers,
         cross_attention_dim=heads * 32,
         sample_size=LATENT_SIZE,
@@ -139,14 +140,19 @@ def held_out_error(model: nn.Module, encoders: Encoders, alphas: Tensor, presenc
 class Trainer:
     """Model, averaged weights, optimisers and clock: all that a checkpoint holds."""
 
-    def __init__(self, encoders: Encoders, recipe: Recipe, folder: Path) -> None:
+    log_fields: ClassVar[tuple[str, ...]] = LOG_FIELDS
+    quiet: ClassVar[float] = 0.5
+    """Share of the coupled rows whose layout is never louder."""
+
+    def __init__(self, encoders: Encoders, recipe: Recipe, folder: Path, team: Team | None = None) -> None:
         from diffusers.models.attention_processor import AttnProcessor
 
         torch.manual_seed(recipe.seed)
-        self.encoders, self.recipe, self.folder = encoders, recipe, folder
-        self.model: Any = new_transformer(recipe.heads, recipe.layers)
+        self.encoders, self.recipe, self.folder, self.team = encoders, recipe, folder, team or Team()
+        channels = encoders.vae.config.latent_channels
+        self.model: Any = new_transformer(recipe.heads, recipe.layers, channels)
         self.model.set_attn_processor(AttnProcessor())  # twice as fast as the fused kernel's backward pass on CPUs
-        self.average: Any = new_transformer(recipe.heads, recipe.layers)
+        self.average: Any = new_transformer(recipe.heads, recipe.layers, channels)
         self.average.load_state_dict(self.model.state_dict())
         self.optimizers = new_optimizers(self.model, recipe)
         self.alphas = new_scheduler().alphas_cumprod
@@ -183,9 +189,10 @@ class Trainer:
         loud = max(0.0, 1 - self.seconds / self.recipe.seconds / self.recipe.boost_share)
         boost = 1 + (self.recipe.boost - 1) * loud
         with torch.autocast("cpu", torch.bfloat16):
-            guess = denoise(self.model, batch, batch.noise(rng, boost), times, self.alphas)
+            guess = denoise(self.model, batch, batch.noise(rng, boost, self.quiet), times, self.alphas)
         loss = (guess - batch.latents).square().mean()
         loss.backward()
+        self.team.average_gradients(self.model)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -204,18 +211,18 @@ class Trainer:
         rate = self.optimizers[0].param_groups[0]["lr"]
         samples = self.step * self.recipe.batch
         values = (round(self.seconds), self.step, samples, rate, loss, *errors)
-        return {k: round(v, 5) for k, v in zip(LOG_FIELDS, values, strict=True)}
+        return {k: round(v, 5) for k, v in zip(self.log_fields, values, strict=True)}
 
     def run(self, log_seconds: float = 60.0, save_seconds: float = 180.0) -> Iterator[dict[str, float]]:
         """Train until the recipe's time is up, yielding a line of the log now and then, saving as it goes."""
-        recipe = self.recipe
-        first_seed = GENERATOR_SEEDS + 10_000_000 + 7 * self.step
-        pool = Pool(self.encoders, recipe.pool, recipe.reuse, first_seed, recipe.presence_share)
-        rng = torch.Generator().manual_seed(recipe.seed + self.step)
+        recipe, rank, workers = self.recipe, self.team.rank, self.team.size
+        first_seed = GENERATOR_SEEDS + 10_000_000 + 7 * self.step + 3_000_000 * rank
+        pool = Pool(self.encoders, recipe.pool // workers, recipe.reuse, first_seed, recipe.presence_share)
+        rng = torch.Generator().manual_seed(recipe.seed + self.step + 1_000_000 * rank)
         clock, logged, saved, losses = time.monotonic() - self.seconds, self.seconds, self.seconds, []
         while self.seconds < recipe.seconds:
-            losses.append(self.learn(pool.take(recipe.batch), rng))
-            self.seconds = time.monotonic() - clock
+            losses.append(self.learn(pool.take(recipe.batch // workers), rng))
+            self.seconds = self.team.same(time.monotonic() - clock)
             if self.seconds - logged >= log_seconds:
                 yield self.row(sum(losses) / len(losses))
                 losses, logged = [], self.seconds
@@ -231,7 +238,7 @@ def append_log(path: Path, row: dict[str, float]) -> None:
     """Add a line to a CSV log, with a header if the file is new."""
     new = not path.exists()
     with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, LOG_FIELDS)
+        writer = csv.DictWriter(file, list(row))
         if new:
             writer.writeheader()
         writer.writerow(row)

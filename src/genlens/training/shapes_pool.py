@@ -42,14 +42,15 @@ class Batch:
         """The rows at `index`."""
         return Batch(*(value[index] for value in vars(self).values()))
 
-    def noise(self, rng: torch.Generator, boost: float = 1.0) -> Tensor:
+    def noise(self, rng: torch.Generator, boost: float = 1.0, quiet: float = 0.5) -> Tensor:
         """Fresh standard normal noise, with the layout's channel means where the caption leaves the layout open.
 
-        Half of these means are multiplied by up to `boost`, which makes the layout easier to find in the noise.
+        These means, but for a share `quiet` of the rows, are multiplied by up to `boost`, which makes the layout easier
+        to find in the noise.
         """
         n = len(self.latents)
         noise = torch.randn(self.latents.shape, generator=rng)
-        louder = 1 + (boost - 1) * (2 * torch.rand(n, 1, generator=rng) - 1).clamp(min=0)
+        louder = 1 + (boost - 1) * ((torch.rand(n, 1, generator=rng) - quiet) / (1 - quiet)).clamp(min=0)
         coupled = with_channel_means(noise, self.means * louder)
         return torch.where(self.coupled[:, None, None, None], coupled, noise)
 

@@ -8,6 +8,7 @@ At all other tokens it must be zero in these channels. So the denoiser sees one 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ MAX_TOKENS = 48
 FREQUENCIES = (1, 2, 3, 4, 6, 8, 10, 12)
 TARGET_CHANNELS = 6 + 2 + 2 + 6 * 2 * len(FREQUENCIES)
 HIDDEN = 128
+_NAMED = 6
 _SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]")
 _WORDS = ("red", "green", "blue", "circle", "rectangle", ",")
 _OTHER = ("person", "couch", "2 tv", "1 cup", "Age: 1", "Findings:", "a photo of 3 dogs")
@@ -35,12 +37,12 @@ Segment = tuple[int, "tuple[int, ...] | None"]
 """Concept index (-1: text that names no shape) and slot (None: no position given)."""
 
 
-def new_tokenizer() -> PreTrainedTokenizerFast:
-    """A word tokenizer: colours, kinds, 0-64 and the comma that ends a segment; "(12, 40)" becomes "12 40"."""
+def new_tokenizer(words: Sequence[str] = _WORDS, length: int = MAX_TOKENS) -> PreTrainedTokenizerFast:
+    """A word tokenizer: `words` (the comma that ends a segment among them) and 0-64; "(12, 40)" becomes "12 40"."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    vocabulary = {w: i for i, w in enumerate((*_SPECIAL, *_WORDS, *(str(i) for i in range(65))))}
+    vocabulary = {w: i for i, w in enumerate((*_SPECIAL, *words, *(str(i) for i in range(65))))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     inner_comma, parentheses = Regex(r",(?=\s*\d+\s*\))"), Regex(r"[()]")
     tokenizer.normalizer = normalizers.Sequence(
@@ -53,21 +55,21 @@ def new_tokenizer() -> PreTrainedTokenizerFast:
         single="[BOS] $A [EOS]", special_tokens=[("[BOS]", vocabulary["[BOS]"]), ("[EOS]", vocabulary["[EOS]"])]
     )
     names = dict(zip(("pad_token", "unk_token", "bos_token", "eos_token"), _SPECIAL, strict=True))
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=MAX_TOKENS, **names)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=length, **names)
 
 
-def new_text_encoder(tokenizer: PreTrainedTokenizerFast) -> CLIPTextModel:
-    """An untrained CLIP text encoder of four layers for this tokenizer."""
+def new_text_encoder(tokenizer: PreTrainedTokenizerFast, layers: int = 4) -> CLIPTextModel:
+    """An untrained CLIP text encoder for this tokenizer."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
         hidden_size=HIDDEN,
         intermediate_size=3 * HIDDEN,
-        num_hidden_layers=4,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         projection_dim=HIDDEN,
-        max_position_embeddings=MAX_TOKENS,
+        max_position_embeddings=tokenizer.model_max_length,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -144,11 +146,17 @@ def text_batch(tokenizer: PreTrainedTokenizerFast, n: int, seed: int) -> tuple[T
     return tokens.input_ids, tokens.attention_mask, torch.from_numpy(target)
 
 
-def text_loss(encoder: CLIPTextModel, ids: Tensor, mask: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error over unmasked tokens, segment ends weighing as much as all other tokens together."""
-    hidden = encoder(ids, attention_mask=mask)[0][..., :TARGET_CHANNELS].float()
+def text_loss(encoder: CLIPTextModel, ids: Tensor, mask: Tensor, target: Tensor, flag: int = _NAMED) -> Tensor:
+    """Mean squared error over unmasked tokens, segment ends weighing as much as all other tokens together.
+
+    Args:
+        encoder: the text encoder.
+        ids, mask, target: see `text_batch`.
+        flag: channel of the target that is 1 where a segment that names something ends.
+    """
+    hidden = encoder(ids, attention_mask=mask)[0][..., : target.shape[-1]].float()
     error = (hidden - target).square().mean(dim=-1)
-    named = target[..., 6] > 0
+    named = target[..., flag] > 0
     rest = (mask > 0) & ~named
     loss: Tensor = error[named].mean() + error[rest].mean()
     return loss
@@ -161,13 +169,25 @@ def train_text_encoder(
     torch.manual_seed(seed)
     tokenizer = new_tokenizer()
     encoder = new_text_encoder(tokenizer)
+
+    def loss(step: int) -> Tensor:
+        return text_loss(encoder, *text_batch(tokenizer, batch, GENERATOR_SEEDS + step))
+
+    fit_text_encoder(encoder, loss, seconds, rate)
+    encoder.save_pretrained(out / "text_encoder")
+    tokenizer.save_pretrained(out / "tokenizer")
+    return tokenizer, encoder
+
+
+def fit_text_encoder(encoder: CLIPTextModel, loss_of: Callable[[int], Tensor], seconds: float, rate: float) -> None:
+    """Minimise `loss_of(step)` for `seconds`; prints a line every 50 steps."""
     optimizer = torch.optim.AdamW(encoder.parameters(), lr=rate, weight_decay=0.0, betas=(0.9, 0.98))
     start, step = time.monotonic(), 0
     while (elapsed := time.monotonic() - start) < seconds:
         for group in optimizer.param_groups:
             group["lr"] = rate * warmup_cosine(elapsed / seconds)
         with torch.autocast("cpu", torch.bfloat16):
-            loss = text_loss(encoder, *text_batch(tokenizer, batch, GENERATOR_SEEDS + step))
+            loss = loss_of(step)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
@@ -175,6 +195,3 @@ def train_text_encoder(
         if step % 50 == 0:
             print(f"text {elapsed:5.0f} s  step {step}  loss {loss:.4f}", flush=True)
         step += 1
-    encoder.save_pretrained(out / "text_encoder")
-    tokenizer.save_pretrained(out / "tokenizer")
-    return tokenizer, encoder

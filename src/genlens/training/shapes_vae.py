@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genlens.training.shapes_data import GENERATOR_SEEDS, sample_rows
+from genlens.training.team import Team
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderTiny
@@ -25,7 +27,7 @@ LATENT_CHANNELS = 16
 LATENT_SIZE = 8
 
 
-def new_vae() -> AutoencoderTiny:
+def new_vae(channels: int = LATENT_CHANNELS) -> AutoencoderTiny:
     """An untrained autoencoder of the shipped size; its decoder spends its convolutions below full resolution."""
     from diffusers import AutoencoderTiny
 
@@ -34,7 +36,7 @@ def new_vae() -> AutoencoderTiny:
         decoder_block_out_channels=(32,) * 4,
         num_encoder_blocks=(0, 1, 1, 2),
         num_decoder_blocks=(3, 2, 1, 0),
-        latent_channels=LATENT_CHANNELS,
+        latent_channels=channels,
     )
 
 
@@ -60,24 +62,46 @@ def vae_loss(vae: AutoencoderTiny, images: Tensor, noise: float = 0.1) -> tuple[
     return error.square().mean() + 0.1 * error.abs().mean(), penalty
 
 
-def train_vae(out: Path, seconds: float, batch: int = 64, rate: float = 2e-3, seed: int = 0) -> AutoencoderTiny:
-    """Train for `seconds` on fresh drawings and save to `out`; prints a line every 50 steps."""
+def shapes_images(n: int, seed: int) -> NDArray[np.uint8]:
+    """`n` fresh drawings of shapes."""
+    return sample_rows(n, seed).images()
+
+
+def train_vae(
+    out: Path,
+    seconds: float,
+    batch: int = 64,
+    rate: float = 2e-3,
+    seed: int = 0,
+    images_of: Callable[[int, int], NDArray[np.uint8]] = shapes_images,
+    start_from: AutoencoderTiny | None = None,
+    team: Team | None = None,
+    noise: float = 0.1,
+) -> AutoencoderTiny:
+    """Train for `seconds` on fresh drawings, `images_of(batch, data seed)`, and save to `out`; a line every 50 steps.
+
+    `start_from` is the autoencoder to go on from (None: an untrained one), `noise` is added to latents; with a `team`
+    each process has its share of the batch.
+    """
+    team = team or Team()
     torch.manual_seed(seed)
-    vae: Any = new_vae().to(memory_format=torch.channels_last)
+    vae: Any = (start_from or new_vae()).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=rate, weight_decay=0.0)
     start, step = time.monotonic(), 0
-    while (elapsed := time.monotonic() - start) < seconds:
+    while (elapsed := team.same(time.monotonic() - start)) < seconds:
         for group in optimizer.param_groups:
             group["lr"] = rate * warmup_cosine(elapsed / seconds)
-        images = to_tensor(sample_rows(batch, GENERATOR_SEEDS + step).images())
+        images = to_tensor(images_of(batch // team.size, GENERATOR_SEEDS + team.size * step + team.rank))
         with torch.autocast("cpu", torch.bfloat16):
-            reconstruction, penalty = vae_loss(vae, images)
+            reconstruction, penalty = vae_loss(vae, images, noise)
         optimizer.zero_grad()
         (reconstruction + 0.05 * penalty).backward()
+        team.average_gradients(vae)
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
-        if step % 50 == 0:
+        if step % 50 == 0 and not team.rank:
             print(f"vae {elapsed:5.0f} s  step {step}  loss {reconstruction:.4f}  penalty {penalty:.4f}", flush=True)
         step += 1
-    vae.save_pretrained(out)
+    if not team.rank:
+        vae.save_pretrained(out)
     return vae

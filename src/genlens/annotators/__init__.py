@@ -1,0 +1,1 @@
+"""Annotators: whatever says which concepts an image shows, behind one small protocol."""

@@ -1,0 +1,1 @@
+"""Findings about a classifier that need no data set: spurious features, biases."""
