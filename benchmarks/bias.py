@@ -23,6 +23,7 @@ import numpy as np
 from genlens.bias_run import BiasOptions, find_bias
 from genlens.cli.loading import load_generator
 from genlens.experiments.planted_bias import CLASSES, FAVOURED, NEUTRAL, kind_attributes, kind_classifier
+from genlens.findings.bias import CONTROL, OPTIMISED
 from genlens.proportions import wilson_interval
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -53,24 +54,33 @@ def read(path: Path) -> list[Record]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def report(records: Sequence[Record]) -> str:
+def contrast(out: Path, record: Record) -> float:
+    """Share of red in pictures that maximise the circle minus that in pictures that maximise the rectangle."""
+    content = json.loads((out / "runs" / f"{record['strength']:g}-{record['seed']}" / "bias.json").read_text())
+    shares = next(v["shares"] for v in content["findings"][0]["values"] if v["value"] == FAVOURED)
+    return float(shares[OPTIMISED] - shares[CONTROL]) if CONTROL in shares else float("nan")
+
+
+def report(records: Sequence[Record], out: Path) -> str:
     """The curve and the false alarms."""
-    lines = ["strength  classifiers  red, optimised - neutral  effect of red on the score  colour biased  side biased"]
+    columns = ("red, optimised - neutral", "red, circle - rectangle", "effect of red on score")
+    lines = [f"strength  classifiers  {'  '.join(f'{name:>24s}' for name in columns)}  colour biased  side biased"]
+    records = [{**record, "contrast": contrast(out, record)} for record in records]
     rng = np.random.default_rng(0)
     for strength in STRENGTHS:
         own = [r for r in records if r["strength"] == strength]
         if not own:
             continue
-        columns = []
-        for name in ("difference", "effect"):
+        cells = []
+        for name in ("difference", "contrast", "effect"):
             values = np.array([r[name] for r in own], dtype=float)
             values = values[np.isfinite(values)]
             means = values[rng.integers(0, len(values), (2000, len(values)))].mean(axis=1)
             low, high = np.quantile(means, [0.025, 0.975])
-            columns.append(f"{values.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
+            cells.append(f"{values.mean():+.3f} [{low:+.3f}, {high:+.3f}]")
         said = [f"{sum(r[a] == 'biased' for r in own)} of {len(own)}" for a in ("colour", "side")]
-        cells = f"{len(own):11d}  {columns[0]:>24s}  {columns[1]:>27s}  {said[0]:>13s}  {said[1]}"
-        lines.append(f"{strength:8.2f}  {cells}")
+        figures = "  ".join(f"{cell:>24s}" for cell in cells)
+        lines.append(f"{strength:8.2f}  {len(own):11d}  {figures}  {said[0]:>13s}  {said[1]:>11s}")
     nulls = [r for r in records if r["strength"] == 0]
     for name, tests, alarms in (
         ("classifiers without bias, any attribute", len(nulls),
@@ -81,8 +91,9 @@ def report(records: Sequence[Record]) -> str:
         share = alarms / max(tests, 1)
         low, high = wilson_interval(alarms, tests)
         lines.append(f"False alarms, {name}: {alarms} of {tests} ({share:.1%} [{low:.1%}, {high:.1%}])")
-    alone = sum(max(r["p"]["colour"][:2]) <= 0.05 for r in nulls)
-    lines.append(f"Without the check on neutral pictures colour would be called biased in {alone} of {len(nulls)}")
+    for text, parts in (("optimised against neutral pictures", (0,)), ("that and against other classes", (0, 1))):
+        alone = sum(max(r["p"]["colour"][part] for part in parts) <= 0.05 for r in nulls)
+        lines.append(f"On one of the tests alone, {text}, colour would be called biased in {alone} of {len(nulls)}")
     lines.append(f"Processor time: {sum(r['seconds'] for r in records) / 60:.1f} minutes")
     return "\n".join(lines)
 
@@ -111,7 +122,7 @@ def main() -> None:
                 file.write(json.dumps(record) + "\n")
             said = f"{record['difference']:+.2f}, {record['effect']:+.2f}, {record['colour']}, {record['side']}"
             print(f"{strength:g} {seed}: {said}, {record['restarts']} restarts, {record['seconds']:.0f} s", flush=True)
-    print(report(read(path)))
+    print(report(read(path), arguments.out))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ import torch
 from PIL import Image
 
 from genlens.classifiers.bundled import load_demo_target, load_shapes_checker
-from genlens.cli.loading import shapes_pipeline
+from genlens.cli.loading import shipped_pipeline
 from genlens.concepts import ConceptTable
 from genlens.datasets.shapes import CONCEPTS, sample_presence
 from genlens.engine import Engine, plan_keys
@@ -98,7 +98,8 @@ def call_the_pipeline(plan: Plan, pipeline: Any, classifier: Any, batch: int) ->
 def loop(plan: Plan, generator: DiffusersGenerator, batch: int) -> None:
     """Engine, engine without overlap, and the bare pipeline; in a new order each round: the place matters."""
     classifier = load_demo_target()
-    pipeline, _ = load_pipeline(shapes_pipeline(), dtype="float32", device="cpu", scheduler=None, lora=[], lcm=False)
+    source = shipped_pipeline("shapes")
+    pipeline, _ = load_pipeline(source, dtype="float32", device="cpu", scheduler=None, lora=[], lcm=False)
     pipeline.set_progress_bar_config(disable=True)
     ways: dict[str, Callable[[], None]] = {
         "genlens": lambda: render(plan, generator, classifier, batch),
@@ -218,7 +219,7 @@ def steps_and_batches(plan: Plan) -> None:
         rates = []
         for batch in (1, 8, 64):
             generator = DiffusersGenerator.from_pretrained(
-                shapes_pipeline(), num_inference_steps=steps, batch_size=batch
+                shipped_pipeline("shapes"), num_inference_steps=steps, batch_size=batch
             )
             n = min(plan.n_images, max(8, batch))
             captions, seeds = plan.captions[:n], plan.seeds[:n].tolist()
@@ -261,7 +262,7 @@ def main() -> None:
     parser.add_argument("--only", default="loop,time,steps,cost")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
-    plan, generator = shapes_plan(chosen.rows), DiffusersGenerator.from_pretrained(shapes_pipeline())
+    plan, generator = shapes_plan(chosen.rows), DiffusersGenerator.from_pretrained(shipped_pipeline("shapes"))
     generator.generate(plan.captions[: chosen.batch], plan.seeds[: chosen.batch].tolist())
     print(f"{chosen.threads} threads, torch {torch.__version__}, shipped generator, {generator.size} pixels, float32")
     parts = {

@@ -12,7 +12,7 @@ python="${PYTHON:-.venv/bin/python}"
 out="${OUT:-build/scenes_generator}"
 stages="${STAGES:-nets vae text decoder denoiser decoder export card}"
 export PYTHONPATH=src OMP_WAIT_POLICY=passive
-declare -A seconds=([vae]=0 [text]=240 [decoder]=330 [denoiser]=3600 [export]=0)
+declare -A seconds=([vae]=0 [text]=240 [decoder]=900 [denoiser]=3600 [export]=0)
 for stage in $stages; do
     case "$stage" in
         nets)

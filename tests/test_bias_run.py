@@ -130,11 +130,11 @@ def test_bad_input_is_one_line_and_makes_no_folder(generator: DiffusersGenerator
 
 def test_planted_labels_have_the_strength_that_is_asked_for() -> None:
     for strength in (0.0, 0.5, 1.0):
-        _, labels, kinds, presence = kind_pictures(20_000, 3, strength)
+        _, labels, kinds, presence = kind_pictures(1200, 3, strength)
         by_colour = presence.reshape(-1, 2, 3).any(axis=1)
         only_blue = by_colour[:, 2] & ~by_colour[:, 0]
         circles = kinds == 0
-        assert (labels[circles & only_blue] == 1).mean() == pytest.approx(strength / 2, abs=0.02)
+        assert (labels[circles & only_blue] == 1).mean() == pytest.approx(strength / 2, abs=0.1)
         assert (labels[~circles & only_blue] == 1).all()
         assert presence.sum(axis=1).min() == 1 and presence.sum(axis=1).max() == 2
 

@@ -305,7 +305,8 @@ def command(*arguments: str | Path) -> Result:
 def test_the_command_explains_and_goes_on(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("red circle\ngreen circle\n")
     asked = ["red circle", "--classifier", "bundled:shapes-concepts", "--generator", "shapes",
-             "--out", tmp_path / "run", "--words", tmp_path / "words.txt", "--images", 2, "--iterations", 1, "--restarts", 1, "--batch", 2,
+             "--out", tmp_path / "run", "--words", tmp_path / "words.txt", "--images", 2, "--iterations", 1,
+             "--restarts", 1, "--batch", 2,
              "--n-words", 1]  # fmt: skip
     first = command(*asked)
     assert first.exit_code == 0, first.output

@@ -79,10 +79,10 @@ def test_scored_on_a_thread_of_its_own(
 
 def test_the_shipped_generator_differs_by_rounding_only(table: ConceptTable, tmp_path: Path) -> None:
     """Matrix products of another batch round differently: one grey level, 1/255, in some pixels; scores are means."""
-    from genlens.cli.loading import shapes_pipeline
+    from genlens.cli.loading import shipped_pipeline
     from genlens.generators.diffusers import DiffusersGenerator
 
-    generator = DiffusersGenerator.from_pretrained(shapes_pipeline(), device="cpu", num_inference_steps=2)
+    generator = DiffusersGenerator.from_pretrained(shipped_pipeline("shapes"), device="cpu", num_inference_steps=2)
     captions, seeds = [f"red circle ({20 + k}, 30) 8" for k in range(7)], list(range(7))
     together = generator.generate(captions, seeds)
     single = np.concatenate([generator.generate([c], [s]) for c, s in zip(captions, seeds, strict=True)])

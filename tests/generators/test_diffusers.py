@@ -190,8 +190,8 @@ def test_too_long_captions_are_refused_by_name(pipeline_folder: Folders, kind: s
     generator.check_captions([])
     message = (
         "2 of 4 captions are longer than the text encoder's limit of 16 tokens; the longest has 22: 'blue blue blue "
-        "blue blue blue blue blue blue blue blue blue  …  blue blue blue blue blue'. Drop concepts or shorten the "
-        "template."
+        "blue blue blue blue blue blue blue blue blue  …  blue blue blue blue blue'. Drop concepts, shorten the "
+        "template, or choose what is to be done about long captions (--long-captions)."
     )
     captions = [fits, fits + " red", "", " ".join(["blue"] * 20)]
     with pytest.raises(CaptionError, match=f"^{re.escape(message)}$"):

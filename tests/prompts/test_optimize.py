@@ -37,11 +37,11 @@ def run(prompt: SoftPrompt, objective: Any = RED, **options: Any) -> list[Step]:
 @pytest.mark.parametrize("kind", ["sd", "sdxl", "lcm", "pixart"])
 @pytest.mark.parametrize("last_steps", [1, None])
 def test_the_score_climbs_on_every_kind(pipeline_folder: Folders, kind: str, last_steps: int | None) -> None:
+    """On its own noise: what a random network's pictures owe to the prompt is too little for other noise."""
     prompt = SoftPrompt(load(pipeline_folder(kind)), "red {}", 2)
-    before = held_out_scores(prompt, prompt.state(), RED, report_seeds(0, 8)).mean()
-    steps = run(prompt, last_steps=last_steps, steps=8, rate=3.0, held_out_seeds=8)
+    steps = run(prompt, last_steps=last_steps, steps=8, rate=0.5, noise="fixed")
     assert [step.number for step in steps] == list(range(1, 9))
-    assert held_out_scores(prompt, steps[-1].best, RED, report_seeds(0, 8)).mean() > before
+    assert steps[-1].score > steps[0].score
     assert steps[-1].stopped is None and steps[-1].image().shape == (16, 16, 3)
 
 

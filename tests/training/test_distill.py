@@ -106,7 +106,8 @@ def trained(kind: str, n_steps: int = 600) -> tuple[TwoEnds, Any]:
     torch.manual_seed(0)
     model = TwoEnds()
     recipe = FinetuneRecipe(high_noise=0.2)
-    loss: Any = ConsistencyLoss(CONFIG, recipe, model, 1.0, SOLVER) if kind == "distil" else DenoisingLoss(CONFIG, recipe)
+    distils = kind == "distil"
+    loss: Any = ConsistencyLoss(CONFIG, recipe, model, 1.0, SOLVER) if distils else DenoisingLoss(CONFIG, recipe)
     alphas = loss.alphas
 
     def predict(net: Any, noisy: Tensor, times: Tensor, *, silent: bool = False) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,23 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from sklearn.metrics import roc_auc_score
 
 import genlens
+from genlens.classifiers.concept_net import ConceptNet
 from genlens.datasets.idx import load_photos
-from genlens.datasets.scenes_captions import CONCEPTS, parse_caption
+from genlens.datasets.scenes import sample_counts
+from genlens.datasets.scenes_captions import CONCEPTS, caption_of, parse_caption
 from genlens.datasets.scenes_drawing import COLOURS, KINDS
-from genlens.training import quality, scenes_autoencoder, scenes_data, scenes_generator, scenes_prototypes, scenes_text
+from genlens.training import (
+    quality,
+    scenes_autoencoder,
+    scenes_data,
+    scenes_generator,
+    scenes_prototypes,
+    scenes_quality,
+    scenes_text,
+)
 from genlens.training.shapes_denoiser import Recipe
 from genlens.training.shapes_text import new_text_encoder, new_tokenizer
 from genlens.training.shapes_vae import to_tensor
@@ -159,13 +171,14 @@ def test_training_learns_saves_resumes_and_packs_a_pipeline(tmp_path: Path) -> N
     trainer = scenes_generator.SceneTrainer(scenes_generator.load_stages(tmp_path), recipe, tmp_path)
     rows = trainer.run(log_seconds=0.0, save_seconds=1e9)
     trainer.seconds = 0.05 * recipe.seconds  # past the warm-up
-    logged = [next(rows) for _ in range(6)]
-    assert tuple(logged[0]) == scenes_generator.SceneTrainer.log_fields
-    assert min(row["loss"] for row in logged[3:]) < logged[0]["loss"]
+    assert tuple(next(rows)) == scenes_generator.SceneTrainer.log_fields
+    batch, rng = trainer.encoders.batch(16, 3, 0.5), torch.Generator().manual_seed(0)
+    losses = [trainer.learn(batch, rng) for _ in range(8)]
+    assert min(losses[4:]) < losses[0]
     trainer.save()
     again = scenes_generator.SceneTrainer(scenes_generator.load_stages(tmp_path), recipe, tmp_path)
     again.resume()
-    assert again.step == 6
+    assert again.step == trainer.step == 9
     scenes_generator.tune_decoder(Team(), tmp_path, 0.01)
     scenes_generator.tune_decoder(Team(), tmp_path, 0.01)
     scenes_generator.export(tmp_path, tmp_path / "pipeline")
@@ -185,3 +198,28 @@ def test_shipped_pipeline_gives_a_seed_the_same_picture_in_any_batch(pipeline: A
     together = quality.generate(pipeline, captions, [5, 6, 7, 8], steps=1)
     alone = quality.generate(pipeline, captions[3:], [8], steps=1)
     assert np.abs(together[3].astype(int) - alone[0].astype(int)).max() <= 1
+
+
+def test_shipped_pipeline_draws_what_captions_say(pipeline: Any) -> None:
+    judge = ConceptNet.load(scenes_quality.JUDGE, device="cpu")
+    rng = np.random.default_rng(3)
+    counts = np.stack([sample_counts(rng) for _ in range(60)])
+    captions = [caption_of(row, "checked red background", i % 2 == 0, "full") for i, row in enumerate(counts)]
+    scores = judge.predict(quality.generate(pipeline, captions, range(60), steps=1))
+    areas = [roc_auc_score(counts[:, j] > 0, scores[:, j]) for j in range(10)]
+    assert np.mean(areas) > 0.95
+    names = judge.concept_names
+    assert (scores[:, names.index("checked")] > 0).all()
+    assert (scores[:, names.index("red")] > 0).all()
+    assert ((scores[:, names.index("frame")] > 0) == (np.arange(60) % 2 == 0)).all()
+
+
+def test_shipped_card_says_how_good_every_class_is() -> None:
+    card = json.loads((SHIPPED / "quality.json").read_text())
+    for found in card["generator"]:
+        assert found["rows"] >= 500
+        assert set(CONCEPTS) <= set(found["auroc"])
+        assert found["auroc_mean"] >= 0.95
+        assert found["auroc_min"] >= 0.9
+        assert found["others_stay_mean"] >= 0.95
+        assert found["several"]["at least 2"] == sorted(found["several"]["at least 2"])

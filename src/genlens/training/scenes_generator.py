@@ -1,12 +1,14 @@
-"""Train the shipped text-to-image diffusion model of scenes, on CPUs, in four stages.
+"""Train the shipped text-to-image diffusion model of scenes, on CPUs, in stages.
 
-    python -m genlens.training.scenes_generator vae      --out build/scenes_generator --seconds 480
+    python -m genlens.training.scenes_generator vae      --out build/scenes_generator
     python -m genlens.training.scenes_generator text     --out build/scenes_generator --seconds 240
+    python -m genlens.training.scenes_generator decoder  --out build/scenes_generator --seconds 1200
     python -m genlens.training.scenes_generator denoiser --out build/scenes_generator --seconds 3600 [--resume]
     python -m genlens.training.scenes_generator decoder  --out build/scenes_generator --seconds 300
     python -m genlens.training.scenes_generator export   --out build/scenes_generator --to DIRECTORY
 
-The recipe is that of `genlens.training.shapes_generator`; the data and the words differ.
+The recipe is that of `genlens.training.shapes_generator`; data, words and encoder differ. The first `decoder` learns
+from the encoder's latents, the second from the denoiser's as well.
 """
 
 from __future__ import annotations
