@@ -2,8 +2,8 @@
 
     python examples/discover.py --out runs/discover
 
-A classifier of red, green and blue circles is trained on drawings in which a blue rectangle tends to stand beside the
-red circle. The table of concepts names the circles only.
+A classifier of red, green and blue circles is trained on drawings in which a red rectangle tends to stand beside the
+green circle. The table of concepts names the circles only.
 """
 
 from __future__ import annotations

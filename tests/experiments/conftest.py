@@ -16,13 +16,13 @@ from genlens.training.planted_nets import NetRecipe
 
 
 class Colours(nn.Module):
-    """Red circle: a little red and much blue; green circle: green; blue circle: nothing."""
+    """Green circle: a little green and much red; blue circle: blue; red circle: nothing."""
 
     def __init__(self) -> None:
         super().__init__()
         self.head = nn.Linear(3, 3, bias=False)
         with torch.no_grad():
-            self.head.weight.copy_(torch.tensor([[1.0, 0.0, 6.0], [0.0, 3.0, 0.0], [0.1, 0.1, 0.1]]))
+            self.head.weight.copy_(torch.tensor([[0.1, 0.1, 0.1], [6.0, 1.0, 0.0], [0.0, 0.0, 3.0]]))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         others = (images.sum(dim=1, keepdim=True) - images) / 2
@@ -48,7 +48,7 @@ def by_colour_and_kind(images: np.ndarray, text: str) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def by_hand() -> Planted:
-    """Red circle rests on red a little and on blue much."""
+    """Green circle rests on green a little and on red much."""
     planting = Planting(get_world("shapes"), dict(SHORTCUTS), 0.9)
     classifier = TorchClassifier(Colours(), device="cpu")
     return Planted("by hand", planting, {name: name for name in SHORTCUTS}, classifier, NetRecipe(n_features=3))

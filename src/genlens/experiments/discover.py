@@ -1,6 +1,6 @@
 """Discover, then measure: a shortcut that no table names, from nothing to a place in the ranking.
 
-A classifier of shapes learns "red circle" from pictures in which a blue rectangle tends to be there. Its table of
+A classifier of shapes learns "green circle" from pictures in which a red rectangle tends to be there. Its table of
 concepts has the circles only. `find_spurious` finds the rectangle, the segmenter annotates the pictures with it,
 `permutation_importance` ranks it, and the perfect drawer confirms how much it does.
 """
@@ -29,8 +29,10 @@ from genlens.reports.spurious import lines, save_spurious
 from genlens.segmenters.presence import Presence
 from genlens.segmenters.protocol import Segmenter
 
-TARGET, SHORTCUT = "red circle", "blue rectangle"
-SHORTCUTS: Mapping[str, str | None] = {TARGET: SHORTCUT, "green circle": None, "blue circle": None}
+TARGET, SHORTCUT = "green circle", "red rectangle"
+SHORTCUTS: Mapping[str, str | None] = {
+    "red circle": "blue rectangle", TARGET: SHORTCUT, "blue circle": "green rectangle",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
