@@ -19,6 +19,7 @@ from genlens.errors import UserError
 from genlens.files import write_atomic
 from genlens.progress import Progress
 from genlens.prompts.explanation import Optimisation
+from genlens.prompts.measures import given_to
 from genlens.prompts.objectives import Score
 from genlens.prompts.optimize import Step, optimize_prompt, pictures
 from genlens.prompts.soft import PromptState, SoftPrompt
@@ -119,12 +120,8 @@ def assigned(classifier: Classifier, target: int | None, images: NDArray[np.uint
     """Whether the classifier gives each picture to the class; None without a class. See `decision`."""
     if target is None:
         return None
-    outputs = np.asarray(classifier.predict(images), dtype=np.float64)
-    outputs = outputs.reshape(len(images), -1)  # (n, C)
-    if classifier.outputs == "scores" or outputs.shape[1] == 1:
-        bound = 0.5 if classifier.outputs == "probabilities" else 0.0
-        return tuple(bool(value) for value in outputs[:, target] > bound)
-    return tuple(bool(value) for value in outputs.argmax(1) == target)
+    outputs = np.asarray(classifier.predict(images)).reshape(len(images), -1)  # (n, C)
+    return tuple(bool(value) for value in given_to(outputs, classifier.outputs, target))
 
 
 def decision(model: DifferentiableClassifier) -> str:
