@@ -1,139 +1,135 @@
-"""Few steps before and after distillation: a tiny PixArt pipeline on data of two pictures, black and white.
+"""Pipelines at few steps, before and after fine-tuning or distillation: the quality card, and how real pictures look.
 
-    python benchmarks/distillation.py          # two minutes on one core
+    python benchmarks/distillation.py DATA --pipelines base=PATH tuned=PATH distilled=PATH --steps 1 2 4 8
 
-All captions are the same, so pure noise says nothing of the picture: the teacher's first step is grey, half-way between
-both, and only many steps end at one of them. The pipeline is built from configuration and trained by
-`genlens.training.finetune`; then `genlens.training.distill` makes it one of few steps. Printed: how far the latents of
-generated pictures lie from those of the nearer of the two data pictures, as a share of half of their distance: 1 is
-grey, 0 is one of the two.
+`runs/finetune_scenes.sh` makes DATA and the pipelines. DATA is a folder of `genlens data scenes`; rows and seeds are
+those that `genlens train-generator` holds out with the same `--held-out` and seed 0. Measured by the scenes judge,
+which no generator was trained with, for every pipeline and number of steps:
+
+- AUROC: mean over the ten concepts, captions against the judge's scores.
+- gain: its difference from the first pipeline at the first number of steps, paired bootstrap over captions.
+- kernel: squared MMD (polynomial kernel of Binkowski et al. 2018) between generated and held-out real pictures on the
+  judge's outputs for classes, background and frame, standardised by the real pictures; 0 is equal.
+- teacher: mean squared distance of pixels in [0, 1] from the pictures of `--teacher` (a name) at its `--teacher-steps`
+  from the same noise, divided by that of the teacher's own pictures from other noise: 1 is as far as another picture of
+  the same caption. LCM draws noise between steps, so only its single step can be near.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
+import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from numpy.typing import NDArray
 
-from genlens.generators.pipelines import quiet
-from genlens.training.distill import distill_generator
-from genlens.training.finetune import train_generator
-from genlens.training.finetune_data import CaptionedImages
-from genlens.training.finetune_recipe import FinetuneRecipe
+import genlens
+from genlens.classifiers.concept_net import ConceptNet
+from genlens.concepts import ConceptTable
+from genlens.datasets.images import load_image
+from genlens.datasets.scenes_captions import CONCEPTS
+from genlens.generators.diffusers import DiffusersGenerator
+from genlens.prompts.measures import kernel_distance
+from genlens.seeds import row_seed
+from genlens.training.finetune_data import CaptionedImages, from_table, split
+from genlens.training.finetune_quality import QualityProbe, mean_of
 
-SIDE, STEPS, DRAWS = 8, (1, 2, 4, 16), 256
-
-
-def new_pipeline(folder: Path) -> None:
-    """A PixArt pipeline of some ten thousand weights that knows one word."""
-    from diffusers import AutoencoderTiny, DDIMScheduler, PixArtAlphaPipeline, PixArtTransformer2DModel
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
-
-    torch.manual_seed(0)
-    backend = Tokenizer(models.WordLevel({"<pad>": 0, "<unknown>": 1, "picture": 2}, unk_token="<unknown>"))
-    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="<pad>", unk_token="<unknown>", model_max_length=4
-    )
-    text: Any = CLIPTextModel(
-        CLIPTextConfig(vocab_size=3, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-                       max_position_embeddings=4, bos_token_id=0, eos_token_id=0, pad_token_id=0)
-    )  # fmt: skip
-    vae = AutoencoderTiny(
-        encoder_block_out_channels=(8, 8), decoder_block_out_channels=(8, 8), num_encoder_blocks=(0, 1),
-        num_decoder_blocks=(1, 0), latent_channels=4,
-    )  # fmt: skip
-    _standardise(vae)
-    transformer = PixArtTransformer2DModel(
-        num_attention_heads=4, attention_head_dim=8, in_channels=4, out_channels=4, num_layers=2, sample_size=SIDE // 2,
-        patch_size=2, cross_attention_dim=32, caption_channels=16, use_additional_conditions=False,
-    )  # fmt: skip
-    scheduler = DDIMScheduler(
-        prediction_type="sample", rescale_betas_zero_snr=True, timestep_spacing="trailing", clip_sample=False
-    )
-    with quiet():
-        PixArtAlphaPipeline(
-            tokenizer=tokenizer, text_encoder=text, vae=vae, transformer=transformer, scheduler=scheduler
-        ).save_pretrained(folder)
+Images = NDArray[np.uint8]
+_OUTPUTS = 21
+"""Of the judge: classes, background and frame; the others are of counts, which are 1 on pages."""
+JUDGE = Path(genlens.__file__).parent / "assets" / "scenes_judge"
 
 
-@torch.no_grad()
-def _standardise(vae: Any) -> None:
-    """Latents of the two pictures at mean 0 and variance 1, as a trained autoencoder has them."""
-    latents = vae.encode(_ends()).latents  # (2, C, h, w)
-    vae.encoder.layers[-1].bias -= latents.mean(dim=(0, 2, 3))
-    vae.register_to_config(scaling_factor=float(1 / vae.encode(_ends()).latents.std()))
+class Measure:
+    """The judge's figures on held-out rows.
+
+    Args:
+        data: folder of scenes.
+        n_held_out: rows held out.
+    """
+
+    def __init__(self, data: Path, n_held_out: int) -> None:
+        table = ConceptTable.from_metadata(data, CONCEPTS)
+        images = from_table(table)
+        _, rows = split(len(images), n_held_out, 0)
+        self.images: CaptionedImages = images.take(rows)
+        self.judge = ConceptNet.load(JUDGE, device="cpu")
+        self.probe = QualityProbe(table, rows, self.images, self.judge, 0)
+        real = self.judge.predict([load_image(path) for path in self.images.paths])
+        self._centre, self._spread = real.mean(axis=0), real.std(axis=0) + 1e-6
+        self.real = self._features(real)
+        self.real_auroc = mean_of(self.probe.card(0, real[:, : len(CONCEPTS)].astype(np.float64))).generated
+
+    def _features(self, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.asarray((outputs - self._centre) / self._spread, dtype=np.float64)[:, :_OUTPUTS]
+
+    def render(self, pipeline: Path, steps: int, guidance: float, draw: int = 0) -> Images:
+        """Pictures of the held-out captions; draw 0 has the seeds of the quality card."""
+        seeds = [row_seed(0, name) if not draw else row_seed(0, name, draw=draw) for name in self.images.names]
+        generator = DiffusersGenerator.from_pretrained(
+            pipeline, num_inference_steps=steps, guidance_scale=guidance, device="cpu", channels_last=False
+        )
+        return np.asarray(generator.generate(self.images.captions, seeds))
+
+    def scores(self, pictures: Images) -> NDArray[np.float64]:
+        """Of the concepts, (n, 10)."""
+        return self.probe.measure(lambda captions, seeds: pictures)
+
+    def kernel(self, pictures: Images) -> float:
+        """Squared distance from the real pictures."""
+        return kernel_distance(self._features(self.judge.predict(pictures)), self.real)[0]
 
 
-def _ends() -> torch.Tensor:
-    """The two pictures, (2, 3, H, W) in [-1, 1]."""
-    return torch.stack([torch.full((3, SIDE, SIDE), value) for value in (-1.0, 1.0)])
+def distance(one: Images, other: Images) -> float:
+    """Mean squared difference of pixels in [0, 1]."""
+    return float(np.square(one / 255.0 - other / 255.0).mean())
 
 
-def two_pictures(folder: Path) -> CaptionedImages:
-    """A black and a white picture, 32 times each."""
-    folder.mkdir()
-    paths = []
-    for i in range(64):
-        paths.append(folder / f"{i}.png")
-        Image.fromarray(np.full((SIDE, SIDE, 3), 255 * (i % 2), dtype=np.uint8)).save(paths[-1])
-    return CaptionedImages(tuple(path.name for path in paths), tuple(paths), ("picture",) * 64)
+def _named(text: str) -> tuple[str, Path, float]:
+    name, _, rest = text.partition("=")
+    path, _, guidance = rest.partition("@")
+    return name, Path(path), float(guidance or 1)
 
 
-@torch.no_grad()
-def distances(folder: Path) -> list[float]:
-    """Mean distance from the nearer data picture for each of `STEPS`, as a share of half the distance of the two."""
-    from diffusers import PixArtAlphaPipeline
-
-    with quiet():
-        pipeline: Any = PixArtAlphaPipeline.from_pretrained(folder)
-    pipeline.set_progress_bar_config(disable=True)
-    ends = pipeline.vae.encode(_ends()).latents.flatten(1) * pipeline.vae.config.scaling_factor  # (2, C h w)
-    found = []
-    for steps in STEPS:
-        with quiet():
-            latents = pipeline(
-                prompt=["picture"] * DRAWS, negative_prompt="", num_inference_steps=steps, guidance_scale=1.0,
-                generator=torch.Generator().manual_seed(0), output_type="latent", height=SIDE, width=SIDE,
-                use_resolution_binning=False, clean_caption=False, max_sequence_length=4,
-            ).images.flatten(1)  # fmt: skip
-        far = torch.cdist(latents, ends).min(dim=1).values.mean()
-        found.append(float(far / ((ends[0] - ends[1]).norm() / 2)))
-    return found
+def figures(measure: Measure, pictures: Images, first: NDArray[np.float64] | None) -> tuple[str, NDArray[np.float64]]:
+    """AUROC, gain and kernel distance as text; the scores of the concepts."""
+    scores = measure.scores(pictures)
+    gain = measure.probe.gain(scores if first is None else first, scores)
+    interval = f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
+    mean = mean_of(measure.probe.card(0, scores)).generated
+    return f"{mean:.3f}  {interval:25s}  {measure.kernel(pictures):7.2f}", scores
 
 
 def main() -> None:
-    """Train, distil, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=400, help="of the teacher")
-    parser.add_argument("--distill-steps", type=int, default=400)
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--pipelines", type=_named, nargs="+", required=True, metavar="NAME=FOLDER[@GUIDANCE]")
+    parser.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--held-out", type=int, default=400)
+    parser.add_argument("--teacher", help="name of a pipeline; none: no distances from it")
+    parser.add_argument("--teacher-steps", type=int, default=16)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        new_pipeline(place / "base")
-        data = two_pictures(place / "data")
-        recipe = FinetuneRecipe(
-            steps=options.steps, batch=32, rate=3e-3, schedule="linear", ema=0.98, caption_dropout=0.0
-        )
-        call: dict[str, Any] = {"size": SIDE, "device": "cpu"}
-        teacher = train_generator(data, place / "base", place / "teacher", recipe, **call).pipeline
-        few = FinetuneRecipe(
-            steps=options.distill_steps, batch=32, rate=1e-3, schedule="linear", ema=0.98, high_noise=0.1
-        )
-        assert teacher is not None
-        call |= {"few_steps": 2, "solver_steps": 20}
-        student = distill_generator(data, teacher, place / "student", few, **call).pipeline
-        assert student is not None
-        print("steps     " + "".join(f"{steps:8d}" for steps in STEPS))
-        for label, folder in (("teacher", teacher), ("distilled", student)):
-            print(f"{label:10s}" + "".join(f"{value:8.3f}" for value in distances(folder)), flush=True)
+    measure = Measure(options.data, options.held_out)
+    taught: list[Images] = []
+    for name, folder, guidance in options.pipelines:
+        if name == options.teacher:
+            taught = [measure.render(folder, options.teacher_steps, guidance, draw) for draw in (0, 1)]
+    print("pipeline     steps  AUROC  gain (95% interval)         kernel  teacher  pictures/s")
+    print(f"{'real':12s}     -  {measure.real_auroc:.3f}")
+    first = None
+    for name, folder, guidance in options.pipelines:
+        for steps in options.steps:
+            start = time.perf_counter()
+            pictures = measure.render(folder, steps, guidance)
+            speed = len(pictures) / (time.perf_counter() - start)
+            text, scores = figures(measure, pictures, first)
+            first = scores if first is None else first
+            near = f"{distance(pictures, taught[0]) / distance(taught[1], taught[0]):.3f}" if taught else ""
+            print(f"{name:12s} {steps:5d}  {text}  {near:>7s}  {speed:10.1f}", flush=True)
 
 
 if __name__ == "__main__":

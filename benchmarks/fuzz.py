@@ -104,7 +104,7 @@ def work(name: str, seconds: int, findings: Path, seed: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MB * 2**20, -1))
         _blind(Session(name, findings), seconds, seed, lambda data, form, rng: mutate(data, form, rng, mutate_bytes))
         return
-    with atheris.instrument_imports(include=["genlens", "fuzz_readers"]):
+    with atheris.instrument_imports(include=["genlens", "fuzz_readers", "fuzz_saved"]):
         _import_all()
         session = Session(name, findings)
     corpus = findings / "corpus"

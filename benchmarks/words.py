@@ -25,6 +25,7 @@ from genlens.classifiers.fingerprint import hash_parts
 from genlens.classifiers.gradients import differentiable
 from genlens.cli.loading import load_generator
 from genlens.datasets.shapes import CONCEPTS
+from genlens.experiments.explain_methods import world_vocabulary
 from genlens.experiments.planted import ARCHITECTURES, SUITES, planted_classifier
 from genlens.experiments.planted_worlds import get_world
 from genlens.files import write_atomic
@@ -32,7 +33,6 @@ from genlens.generators.gradients import GradientGenerator
 from genlens.prompts.caption_gradient import CaptionGradient
 from genlens.prompts.caption_scores import CaptionScores, objective_score
 from genlens.prompts.objectives import class_log_odds
-from genlens.prompts.vocabulary import Vocabulary, tokenizer_words
 from genlens.prompts.words import rank_words
 from genlens.proportions import wilson_interval
 from genlens.seeds import row_seed
@@ -89,9 +89,8 @@ def main() -> None:
     arguments = parser.parse_args()
     generator = load_generator(arguments.world, device="cpu")
     gradients, remembering = GradientGenerator(generator), Remembering(generator, arguments.cache / "images")
-    own = tokenizer_words(gradients.encoders[0].tokenizer)
-    words = tuple(dict.fromkeys((*get_world(arguments.world).words, *own)))
-    vocabulary = Vocabulary(words, "{}", separator=", ")
+    vocabulary = world_vocabulary(get_world(arguments.world), gradients)
+    words = vocabulary.words
     search, held = ([row_seed(0, f"words benchmark {kind}", i) for i in range(n)]
                     for kind, n in (("search", arguments.search), ("held out", arguments.held_out)))  # fmt: skip
     path = arguments.cache / f"words-{arguments.world}.json"

@@ -17,7 +17,7 @@ from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from genlens.cli import app
-from genlens.cli.options import split_names, split_pairs
+from genlens.cli.grammar import split_names, split_pairs
 from genlens.errors import UserError
 from genlens.importance.result import ImportanceResult
 

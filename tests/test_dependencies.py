@@ -16,8 +16,8 @@ SOURCE = Path(__file__).parents[1] / "src"
 PACKAGE = SOURCE / "genlens"
 
 ORDER = (
-    {"_version", "errors", "files", "memory", "metrics", "overlap", "progress", "proportions", "seeds", "shards",
-     "storage"},
+    {"_lazy", "_version", "errors", "files", "memory", "metrics", "overlap", "progress", "proportions", "seeds",
+     "shards", "storage"},
     {"annotation", "captions", "columns", "concepts", "labels", "leakage", "long_captions"},
     {"datasets"},
     {"plan", "plans"},

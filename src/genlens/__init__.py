@@ -8,9 +8,9 @@ Names are loaded when they are first used, so `import genlens` itself is quick a
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from genlens._lazy import lazy_names
 from genlens._version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -77,14 +77,7 @@ _HOME = {
 
 __all__ = ["__version__", *sorted(_HOME)]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used (PEP 562)."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'genlens' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -20,12 +20,12 @@ SUFFIX = ".annotation.json"
 
 @dataclass(frozen=True)
 class LabelErrors:
-    """A concept's labels held against hand-made ones.
+    """A concept's labels held against the truth.
 
     Attributes:
-        n_with: hand-labelled images that show the concept.
+        n_with: images that show the concept, such as people say.
         seen: those of them that the annotator labelled so.
-        n_without: hand-labelled images that don't.
+        n_without: images that don't.
         imagined: those of them that the annotator labelled as if they did.
     """
 

@@ -8,6 +8,7 @@ An empty caption is legal: it is what a row without concepts has.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -46,8 +47,25 @@ class CaptionTemplate(Protocol):
         """Return the caption of `row`, with `overrides` (concept name -> value) in place of the row's own values."""
 
 
+class PieceTemplate(ABC):
+    """A template that says one thing of each concept, so that another value changes one piece of the caption only."""
+
+    @abstractmethod
+    def piece(self, concept: Concept, row: int, value: Any) -> str | None:
+        """What the caption of `row` says of one concept; None: nothing."""
+
+    @abstractmethod
+    def join(self, pieces: Sequence[str | None], context: str, concepts: Sequence[Concept]) -> str:
+        """The caption made of the pieces of all concepts."""
+
+    def __call__(self, table: Captioned, row: int, overrides: Mapping[str, Any] = NO_OVERRIDES) -> str:
+        """Return the caption of `row`."""
+        pieces = [self.piece(c, row, overrides.get(c.name, c.values[row])) for c in table.concepts]
+        return self.join(pieces, _context(table, row), table.concepts)
+
+
 @dataclass(frozen=True)
-class ListTemplate:
+class ListTemplate(PieceTemplate):
     """Names what is present, joined: ``"2 person, 1 couch"``. Absent concepts are left out.
 
     Each kind has a pattern with the fields {name} and {value}.
@@ -85,10 +103,6 @@ class ListTemplate:
         """Return the template as plain data."""
         return {"template": "list", **asdict(self)}
 
-    def __call__(self, table: Captioned, row: int, overrides: Mapping[str, Any] = NO_OVERRIDES) -> str:
-        """Return the caption of `row`."""
-        return self.join(_pieces(self, table, row, overrides), _context(table, row), table.concepts)
-
     def piece(self, concept: Concept, row: int, value: Any) -> str | None:
         """What the caption of `row` says of one concept; None: nothing."""
         if _is_absent(concept, value):
@@ -107,7 +121,7 @@ class ListTemplate:
 
 
 @dataclass(frozen=True)
-class FieldsTemplate:
+class FieldsTemplate(PieceTemplate):
     """Gives every concept with its value: ``"Age: 1, Sex: 0, Findings: no effusion"``.
 
     Attributes:
@@ -132,10 +146,6 @@ class FieldsTemplate:
         """Return the template as plain data."""
         return {"template": "fields", **asdict(self)}
 
-    def __call__(self, table: Captioned, row: int, overrides: Mapping[str, Any] = NO_OVERRIDES) -> str:
-        """Return the caption of `row`."""
-        return self.join(_pieces(self, table, row, overrides), _context(table, row), table.concepts)
-
     def piece(self, concept: Concept, row: int, value: Any) -> str | None:
         """What the caption of `row` says of one concept."""
         return self.field.format(name=concept.name, value=plain(value) or self.absent)
@@ -149,7 +159,7 @@ class FieldsTemplate:
 
 
 @dataclass(frozen=True)
-class FormatTemplate:
+class FormatTemplate(PieceTemplate):
     """A sentence with concepts in braces: ``"a {age} year old person, {hat} {context}"``.
 
     A binary concept that is on gives its text or its name; a concept that is absent gives nothing, and the blanks
@@ -172,10 +182,6 @@ class FormatTemplate:
         """Return the template as plain data."""
         return {"template": "format", "sentence": self.sentence}
 
-    def __call__(self, table: Captioned, row: int, overrides: Mapping[str, Any] = NO_OVERRIDES) -> str:
-        """Return the caption of `row`."""
-        return self.join(_pieces(self, table, row, overrides), _context(table, row), table.concepts)
-
     def piece(self, concept: Concept, row: int, value: Any) -> str | None:
         """What the caption of `row` says of one concept; None: nothing."""
         return None if _is_absent(concept, value) else _word(concept, row, value)
@@ -194,21 +200,26 @@ class CaptionWriter:
     """Captions of one table, quickly: the row's own pieces are made once, an override replaces its own piece only.
 
     Args:
-        table: a `ConceptTable`; a template of another kind than those here is called as it is.
+        table: a `ConceptTable`; a template that isn't made of pieces is called as it is.
     """
 
     def __init__(self, table: Any) -> None:
-        self._table, self._template = table, table.caption_template
+        self._table = table
+        template = table.caption_template
+        self._template = template if isinstance(template, PieceTemplate) else None
         self._places = {concept.name: place for place, concept in enumerate(table.concepts)}
         self._known: dict[tuple[int, Any], str | None] = {}
-        quick = isinstance(self._template, (ListTemplate, FieldsTemplate, FormatTemplate))
-        self._values = [concept.values.tolist() for concept in table.concepts] if quick else []
-        self._own = [[self._piece(place, row, values[row]) for place, values in enumerate(self._values)]
-                     for row in range(table.n_rows)] if quick else None  # fmt: skip
+        self._own: list[list[str | None]] = []
+        if self._template is not None:
+            values = [concept.values.tolist() for concept in table.concepts]
+            self._own = [
+                [self._piece(self._template, place, row, own[row]) for place, own in enumerate(values)]
+                for row in range(table.n_rows)
+            ]
 
     def text(self, row: int, overrides: Mapping[str, Any] = NO_OVERRIDES) -> str:
         """Caption of a row, with `overrides` (concept name -> value) in place of its own values."""
-        if self._own is None:
+        if self._template is None:
             return caption(self._table, row, overrides)
         pieces = self._own[row]
         if overrides:
@@ -216,19 +227,17 @@ class CaptionWriter:
             for name, value in overrides.items():
                 if name in self._places:
                     place = self._places[name]
-                    pieces[place] = self._piece(place, row, value)
-        text: str = self._template.join(pieces, _context(self._table, row), self._table.concepts)
-        return text
+                    pieces[place] = self._piece(self._template, place, row, value)
+        return self._template.join(pieces, _context(self._table, row), self._table.concepts)
 
-    def _piece(self, place: int, row: int, value: Any) -> str | None:
+    def _piece(self, template: PieceTemplate, place: int, row: int, value: Any) -> str | None:
         """A piece; one that doesn't hang on the row is made once."""
         concept = self._table.concepts[place]
         if concept.texts is not None:
-            piece: str | None = self._template.piece(concept, row, value)
-            return piece
+            return template.piece(concept, row, value)
         key = (place, value)
         if key not in self._known:
-            self._known[key] = self._template.piece(concept, row, value)
+            self._known[key] = template.piece(concept, row, value)
         return self._known[key]
 
 
@@ -286,10 +295,6 @@ def template_from_spec(spec: Mapping[str, Any] | str) -> CaptionTemplate:
     raise UserError(
         f"`caption` must be list, list:PATTERN, presence, fields, fields:PATTERN or format:SENTENCE; got {spec!r}."
     )
-
-
-def _pieces(template: Any, table: Captioned, row: int, overrides: Mapping[str, Any]) -> list[str | None]:
-    return [template.piece(c, row, overrides.get(c.name, c.values[row])) for c in table.concepts]
 
 
 @cache

@@ -167,10 +167,17 @@ class Engine:
     def _render(
         self, plan: Plan, keys: list[str], wanted: Sequence[int], generator: Generator, scorers: list[Scorer]
     ) -> None:
-        missing = self._missing(keys, wanted)
-        if not missing:
-            return
-        generator.check_captions(list(dict.fromkeys(plan.captions[i] for i in missing)))
+        """Render what isn't stored, each image once."""
+        absent = {keys[number]: number for number in wanted if keys[number] not in self.folder.images}
+        if absent:
+            missing = list(absent.values())
+            generator.check_captions(list(dict.fromkeys(plan.captions[i] for i in missing)))
+            self._render_missing(plan, keys, missing, generator, scorers)
+
+    def _render_missing(
+        self, plan: Plan, keys: list[str], missing: list[int], generator: Generator, scorers: list[Scorer]
+    ) -> None:
+        """Render the images of these numbers, none of which is stored, batch by batch."""
         with (
             self._task("Rendering", len(missing)) as task,
             self._scoring(generator, scorers) as score,
@@ -187,10 +194,6 @@ class Engine:
                 writer.write(batch)
                 score(batch)
                 start += len(numbers)
-
-    def _missing(self, keys: list[str], wanted: Sequence[int]) -> list[int]:
-        """Numbers of the wanted images that aren't stored, each once."""
-        return list({keys[number]: number for number in wanted if keys[number] not in self.folder.images}.values())
 
     def _size(self, generator: Generator) -> int:
         """Images in the next batch."""

@@ -1,6 +1,6 @@
 """DiffExplainer (arXiv 2404.02618) from end to end: a class or a neural feature in, an optimised prompt and words out.
 
-Four steps, each kept when it is done: optimise a soft prompt; search words; render the soft prompt, the best words, the
+Four steps, each kept when it is done: search words; optimise a soft prompt, by default from the best of them; render the soft prompt, the best words, the
 class's name and the unoptimised prompt on the same held-out seeds; score them. A run that was stopped goes on after the
 last step of the optimisation, the last caption or the last pictures that were finished, and ends as if never stopped.
 """
@@ -38,10 +38,11 @@ from genlens.prompts.explanation import (
     PromptResult,
 )
 from genlens.prompts.objectives import FEATURE, Score, parse_objective
-from genlens.prompts.optimize import report_seeds
+from genlens.prompts.optimize import check_weights, report_seeds
 from genlens.prompts.soft import SoftPrompt
 from genlens.prompts.vocabulary import Vocabulary, tokenizer_words
 from genlens.prompts.word_search import Method
+from genlens.prompts.word_starts import start_from_words
 from genlens.prompts.words import WordRanking, rank_words, simultaneous_intervals
 from genlens.run_folder import RunFolder, versions
 from genlens.seeds import row_seed
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 SOFT_PROMPT_FILE = "soft_prompt.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 IMAGES = "images"
+WORDS_START = "words"
+"""The soft prompt starts from the captions that the word search liked best."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class ExplainOptions:
     Attributes:
         template: caption with one `{}`; None: "a picture of a {}", or "{}" where the tokenizer doesn't know its words.
         n_tokens: free tokens of the soft prompt.
-        start: of the soft prompt: "random", "word:W" or a text.
+        start: of the soft prompt: "words" (the best captions of the word search, one a restart), "random", "word:W" or
+            a text.
         restarts: soft prompts optimised side by side.
         iterations: steps of the optimisation.
         rate: its rate, in standard deviations of the vocabulary's embeddings.
@@ -80,8 +84,8 @@ class ExplainOptions:
     """
 
     template: str | None = None
-    n_tokens: int = 3
-    start: str = "random"
+    n_tokens: int = 5
+    start: str = WORDS_START
     restarts: int = 2
     iterations: int = 100
     rate: float = 0.1
@@ -104,6 +108,7 @@ class ExplainOptions:
         for name in ("search_seeds", "n_images"):
             check_integer(name, getattr(self, name), 2)
         check_integer("budget", self.budget, 8)
+        check_weights(self.rate, self.diversity, self.pull, self.restarts)
         check_integer("seed", self.seed, 0)
         if not 0 < self.confidence < 1:
             raise UserError(f"`confidence` must be a number in (0, 1); got {self.confidence!r}.")
@@ -167,8 +172,9 @@ class _Run:
         self.objective = parse_objective(target, self.model)
         self.gradients = GradientGenerator(generator)  # type: ignore[arg-type]  # it says what is wrong with others
         self.generator: DiffusersGenerator = self.gradients.generator
+        start = "random" if options.start == WORDS_START else options.start
         self.prompt = SoftPrompt(
-            self.gradients, options.template, options.n_tokens, start=options.start, restarts=options.restarts,
+            self.gradients, options.template, options.n_tokens, start=start, restarts=options.restarts,
             seed=options.seed,
         )  # fmt: skip
         told = tokenizer_words(self.gradients.encoders[0].tokenizer) if words is None else tuple(words)
@@ -190,9 +196,10 @@ class _Run:
         } | asdict(self.options)
 
     def __call__(self, folder: RunFolder, progress: Progress) -> Explanation:
-        found = optimise(self.prompt, self.objective, self.options, folder.path / CHECKPOINT_FILE, progress)
-        found.best.save(folder.path / SOFT_PROMPT_FILE)
         ranking = self._words(folder, progress)
+        starts = self._starts(ranking) if self.options.start == WORDS_START else ()
+        found = optimise(self.prompt, self.objective, self.options, folder.path / CHECKPOINT_FILE, progress, starts)
+        found.best.save(folder.path / SOFT_PROMPT_FILE)
         prompts = self._prompts(folder, found, ranking, progress)
         explanation = Explanation(
             target=self.target,
@@ -221,15 +228,24 @@ class _Run:
             cache=lambda count: folder.scores(f"{fingerprint}-{count}"),
         )  # fmt: skip
         gradient = CaptionGradient(self.gradients, self.objective, self.vocabulary, last_steps=options.last_steps)
-        search = [row_seed(options.seed, "words search", i) for i in range(options.search_seeds)]
         try:
             return rank_words(
-                scores, self.vocabulary, search, self.report_seeds, gradient=gradient, method=options.method,
+                scores, self.vocabulary, self.search_seeds, self.report_seeds, gradient=gradient, method=options.method,
                 n_words=options.n_words, top=options.top, budget=options.budget, confidence=options.confidence,
                 seed=options.seed,
             )  # fmt: skip
         finally:
             progress.done()
+
+    def _starts(self, ranking: WordRanking) -> tuple[str, ...]:
+        """Start the restarts from the best captions; the texts they start from."""
+        texts = [self.vocabulary.joint.join(caption.words) for caption in ranking.captions]
+        return start_from_words(self.prompt, self.objective, texts, self.search_seeds)
+
+    @property
+    def search_seeds(self) -> list[int]:
+        """Seeds on which words are chosen."""
+        return [row_seed(self.options.seed, "words search", i) for i in range(self.options.search_seeds)]
 
     @property
     def report_seeds(self) -> list[int]:

@@ -43,29 +43,42 @@ class Found:
         steps: steps taken.
         stopped: why it ended early, or None.
         looks: (step, mean score of the best restart on the seeds that chose).
+        starts: texts that restarts began with.
     """
 
     best: PromptState
     steps: int
     stopped: str | None
     looks: tuple[tuple[int, float], ...]
+    starts: tuple[str, ...]
 
     def summary(self, prompt: SoftPrompt) -> Optimisation:
         """What a report says about it."""
         nearest = nearest_tokens(prompt, self.best)
-        return Optimisation(self.steps, self.best.step, self.best.restart, self.stopped, self.looks, nearest)
+        best = self.best
+        return Optimisation(self.steps, best.step, best.restart, self.stopped, self.looks, nearest, self.starts)
 
 
 def optimise(
-    prompt: SoftPrompt, objective: Score, options: ExplainOptions, checkpoint: Path, progress: Progress
-) -> Found:
-    """Optimise the prompt, or go on after the last step in `checkpoint`, which is written after every step."""
+    prompt: SoftPrompt, objective: Score, options: ExplainOptions, checkpoint: Path, progress: Progress,
+    starts: tuple[str, ...],
+) -> Found:  # fmt: skip
+    """Optimise the prompt, or go on after the last step in `checkpoint`, which is written after every step.
+
+    Args:
+        prompt: begun from `starts` already.
+        objective: what is maximised.
+        options: how.
+        checkpoint: file of the standing.
+        progress: told about pictures.
+        starts: kept with what is found.
+    """
     standing = Standing.load(checkpoint)
     looks = [] if standing is None else [(int(step), float(score)) for step, score in standing.notes["looks"]]
     stopped = None if standing is None else standing.notes["stopped"]
     begun = 0 if standing is None else standing.number
     if standing is not None and (stopped or begun == options.iterations):
-        return Found(standing.best, begun, stopped, tuple(looks))
+        return Found(standing.best, begun, stopped, tuple(looks), starts)
     steps = optimize_prompt(
         prompt, objective, steps=options.iterations, rate=options.rate, batch=options.batch,
         last_steps=options.last_steps, diversity=options.diversity, vocabulary_pull=options.pull, seed=options.seed,
@@ -86,7 +99,7 @@ def optimise(
         progress.done()
     if step is None:
         raise ValueError("an optimisation has at least one step")
-    return Found(step.best, step.number, step.stopped, tuple(looks))
+    return Found(step.best, step.number, step.stopped, tuple(looks), starts)
 
 
 def render(

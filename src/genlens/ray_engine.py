@@ -100,13 +100,9 @@ class RayEngine(Engine):
         super().__init__(folder, batch_size=batch_size, progress=progress)
         self.workers = workers
 
-    def _render(
-        self, plan: Plan, keys: list[str], wanted: Sequence[int], generator: Generator, scorers: list[Scorer]
+    def _render_missing(
+        self, plan: Plan, keys: list[str], missing: list[int], generator: Generator, scorers: list[Scorer]
     ) -> None:
-        missing = self._missing(keys, wanted)
-        if not missing:
-            return
-        generator.check_captions(list(dict.fromkeys(plan.captions[i] for i in missing)))
         size = self._size(generator)
         batches = [missing[start : start + size] for start in range(0, len(missing), size)]
         jobs = (

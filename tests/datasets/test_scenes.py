@@ -324,3 +324,33 @@ def test_scenes_of_the_real_photographs() -> None:
     rows = [(p, m) for s, m, p in zip(found, np.asarray(seen.any(axis=1)), pictures, strict=True) if not s.frame]
     lighter = [picture[mask].mean() - picture[~mask].mean() for picture, mask in rows]
     assert min(lighter) > 15  # things are lighter than backgrounds
+
+
+def test_a_page_has_one_of_each_class_in_its_own_place(fashion_folder: Path) -> None:
+    photos = load_photos("test", fashion_folder)
+    for scene in scenes.sample_scenes(30, 4, photos, "test"):
+        page = scenes.on_page(scene)
+        assert np.array_equal(page.counts(), np.minimum(scene.counts(), 1))
+        assert (page.kind, page.colour, page.phase, page.frame) == (scene.kind, scene.colour, scene.phase, scene.frame)
+        for item in page.items:
+            assert (item.x, item.y) == scenes.PAGE_PLACES[item.concept] and item.side <= scenes.PAGE_SIDE
+            assert item.photo == next(other.photo for other in scene.items if other.concept == item.concept)
+        assert scenes.on_page(page) == page
+
+
+def test_things_on_a_page_hide_nothing_of_one_another(fashion_folder: Path) -> None:
+    photos = load_photos("test", fashion_folder)
+    every = scenes.Scene(tuple(scenes.Item(concept, int(photos.of(concept)[0]), 0, 0, 26) for concept in range(10)))
+    page = scenes.on_page(every)
+    alone = [scenes.item_masks(scenes.Scene((item,)), photos)[0].sum() for item in page.items]
+    assert np.mean(scenes.item_masks(page, photos).sum(axis=(1, 2)) / alone) > 0.97
+
+
+def test_pages_on_disk(tmp_path: Path, fashion_folder: Path) -> None:
+    scenes_files.write_scenes(tmp_path / "a", 3, "test", 3, fashion_folder, "page")
+    found = scenes.sample_scenes(3, 3, load_photos("test", fashion_folder), "test")
+    wanted = [scenes.on_page(scene) for scene in found]
+    assert scenes_files.read_scenes(tmp_path / "a") == wanted
+    with pytest.raises(UserError, match="`layout` must be one of anywhere, page; got 'ring'"):
+        scenes_files.write_scenes(tmp_path / "b", 3, "test", 3, fashion_folder, "ring")  # type: ignore[arg-type]
+    assert not (tmp_path / "b").exists()

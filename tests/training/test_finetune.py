@@ -23,6 +23,7 @@ from genlens.generators.diffusers import DiffusersGenerator
 from genlens.progress import SilentProgress
 from genlens.training.finetune import train_generator
 from genlens.training.finetune_data import CaptionedImages, from_column
+from genlens.training.finetune_parts import Base, Parts
 from genlens.training.finetune_quality import QualityProbe
 from genlens.training.finetune_recipe import FinetuneRecipe
 from genlens.training.finetune_run import Schedule
@@ -232,6 +233,33 @@ def test_learning_lowers_the_loss(pipeline_folder: Any, captioned: CaptionedImag
     assert losses[-8:].mean() < 0.9 * losses[:4].mean()
 
 
+@pytest.mark.parametrize(("side", "plain"), [(None, True), (64, False)])
+def test_small_latents_are_trained_with_plain_attention_that_says_the_same(
+    side: int | None, plain: bool, pipeline_folder: Any, captioned: CaptionedImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diffusers import PixArtTransformer2DModel
+    from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
+
+    folder = pipeline_folder("pixart")
+    load = PixArtTransformer2DModel.from_pretrained
+
+    def larger(*arguments: Any, **options: Any) -> Any:
+        model = load(*arguments, **options)
+        model.register_to_config(sample_size=side or model.config.sample_size)
+        return model
+
+    monkeypatch.setattr(PixArtTransformer2DModel, "from_pretrained", larger)
+    parts = Parts(Base.of(folder), "cpu")
+    kind = AttnProcessor if plain else AttnProcessor2_0
+    assert {type(value) for value in parts.denoiser.attn_processors.values()} == {kind}
+    noisy = torch.randn(2, *parts.latents(parts.moments(captioned.pixels([0], (16, 16))), torch.Generator()).shape[1:])
+    words, times = parts.words(captioned.captions[:2]), torch.tensor([10, 900])
+    with torch.no_grad():
+        one = parts.predict(parts.denoiser, noisy, times, words)
+        parts.denoiser.set_attn_processor(AttnProcessor2_0())
+        assert torch.allclose(one, parts.predict(parts.denoiser, noisy, times, words), atol=1e-5)
+
+
 def redness(images: Any) -> np.ndarray:
     return np.stack([np.asarray(images, dtype=float)[..., i].mean(axis=(1, 2)) for i in range(3)], axis=1)
 
@@ -257,6 +285,11 @@ def test_cards_and_sheets(
     with Image.open(sheets[0]) as sheet:
         assert len(sheets) == 3 and sheet.size == (8 * 16, 2 * 16)
     again = train_generator(captioned, pipeline_folder("sd"), tmp_path, SHORT, schedule=every, **call)
+    assert done.gain is not None and done.gain.low <= done.gain.value <= done.gain.high
+    assert np.isclose(done.gain.value, done.cards[-1][-1].generated - done.cards[0][-1].generated)
+    assert again.gain == done.gain
+    assert done.pipeline is not None
+    assert json.loads((done.pipeline / "genlens.json").read_text()) == {"num_inference_steps": 2}  # as it was measured
     assert again.cards == done.cards  # a finished training is not trained, measured or logged again
     with pytest.raises(UserError, match="No concept is present in some and absent in others"):
         QualityProbe(table, [0], captioned.take([0]), as_classifier(redness), 0)

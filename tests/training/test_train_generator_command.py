@@ -33,6 +33,7 @@ def test_training_lora_and_distillation(pipeline_folder: Any, shapes_folder: Pat
     assert done.exit_code == 0, done.output
     out = tmp_path / "out"
     assert done.stdout.count("Concept AUROC on held-out rows: real images, generated at step 0 and") == 2
+    assert done.stdout.count("gain in the mean: ") == 2
     assert "red circle  " in done.stdout and "mean  " in done.stdout
     for path in (out / "lora" / "pytorch_lora_weights.safetensors", out / "pipeline", out / "distill" / "pipeline"):
         assert path.exists() and str(path) in done.stdout

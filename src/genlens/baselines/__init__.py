@@ -5,8 +5,9 @@ Names are loaded when they are first used, so that captum and torch stay out of 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from genlens._lazy import lazy_names
 
 if TYPE_CHECKING:
     from genlens.baselines.ablation import Ablation as Ablation
@@ -18,23 +19,16 @@ if TYPE_CHECKING:
     from genlens.baselines.lime import rank_by_lime as rank_by_lime
 
 _HOME = {
-    "Ablation": "ablation",
-    "GradCam": "gradcam",
-    "LimeSettings": "lime",
-    "MapRanking": "iou",
-    "ablate": "ablation",
-    "rank_by_gradcam": "gradcam",
-    "rank_by_lime": "lime",
+    "Ablation": ".ablation",
+    "GradCam": ".gradcam",
+    "LimeSettings": ".lime",
+    "MapRanking": ".iou",
+    "ablate": ".ablation",
+    "rank_by_gradcam": ".gradcam",
+    "rank_by_lime": ".lime",
 }
 """Public name -> the module of this package it lives in."""
 
 __all__ = sorted(_HOME)
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used (PEP 562)."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'genlens.baselines' has no attribute {name!r}")
-    value = getattr(import_module(f"genlens.baselines.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOME)

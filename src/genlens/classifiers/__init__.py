@@ -5,8 +5,9 @@ Names are loaded when they are first used: torch, transformers, timm and ONNX Ru
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from genlens._lazy import lazy_names
 
 if TYPE_CHECKING:
     from genlens.classifiers.bottleneck import ConceptBottleneck as ConceptBottleneck
@@ -27,32 +28,25 @@ if TYPE_CHECKING:
     from genlens.classifiers.torch_module import TorchClassifier as TorchClassifier
 
 _HOME = {
-    "CallableClassifier": "callable",
-    "Classifier": "protocol",
-    "ConceptBottleneck": "bottleneck",
-    "ConceptNet": "concept_net",
-    "ImagePreprocess": "preprocess",
-    "OnnxClassifier": "onnx",
-    "TimmClassifier": "timm",
-    "TorchClassifier": "torch_module",
-    "TransformersClassifier": "huggingface",
-    "as_classifier": "load",
-    "load_classifier": "load",
-    "load_classifiers": "load",
-    "load_demo_target": "bundled",
-    "load_shapes_checker": "bundled",
-    "load_shapes_concepts": "bundled",
-    "target_score": "protocol",
+    "CallableClassifier": ".callable",
+    "Classifier": ".protocol",
+    "ConceptBottleneck": ".bottleneck",
+    "ConceptNet": ".concept_net",
+    "ImagePreprocess": ".preprocess",
+    "OnnxClassifier": ".onnx",
+    "TimmClassifier": ".timm",
+    "TorchClassifier": ".torch_module",
+    "TransformersClassifier": ".huggingface",
+    "as_classifier": ".load",
+    "load_classifier": ".load",
+    "load_classifiers": ".load",
+    "load_demo_target": ".bundled",
+    "load_shapes_checker": ".bundled",
+    "load_shapes_concepts": ".bundled",
+    "target_score": ".protocol",
 }
 """Public name -> the module of this package it lives in."""
 
 __all__ = sorted(_HOME)
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used (PEP 562)."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'genlens.classifiers' has no attribute {name!r}")
-    value = getattr(import_module(f"genlens.classifiers.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOME)

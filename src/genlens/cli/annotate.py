@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genlens.cli import options
+from genlens.cli.grammar import split_names, split_pairs
 from genlens.cli.loading import progress_bar
 from genlens.errors import UserError
 
@@ -44,7 +45,7 @@ def annotate(
 ) -> None:
     """Label which concepts images show, by a model; calibrate it on a few hand-made labels and keep its errors."""
     chosen = {}
-    for name, text in options.split_pairs("--threshold", threshold or ()).items():
+    for name, text in split_pairs("--threshold", threshold or ()).items():
         try:
             chosen[name] = float(text)
         except ValueError:
@@ -53,7 +54,7 @@ def annotate(
     from genlens.annotators.load import load_annotator
 
     done = run(
-        data, load_annotator(annotator, template=template, device=device), options.split_names(concepts),
+        data, load_annotator(annotator, template=template, device=device), split_names(concepts),
         name=annotator, out=out, thresholds=chosen, labels=labels, counts=counts, folds=folds, batch_size=batch_size,
         seed=seed, overwrite=overwrite, progress=progress_bar(quiet),
     )  # fmt: skip

@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genlens.cli import options
-from genlens.cli.loading import load_generator, progress_bar
+from genlens.cli.grammar import split_names, split_pairs
+from genlens.cli.groups import grouped
+from genlens.cli.loading import progress_bar
+from genlens.cli.options import PROMPT
+from genlens.cli.render_options import RenderOptions
 from genlens.errors import UserError
 
 if TYPE_CHECKING:
     from genlens.findings.bias import Attribute
 
-PROMPT, ATTRIBUTE = "Soft prompt", "Attribute"
+ATTRIBUTE = "Attribute"
 SEGMENT = "segment:"
 """Before a segmenter, written as --segmenter of `genlens spurious`; its texts are the values."""
 
 
+@dataclass(frozen=True)
+class PromptOptions:
+    """How soft prompts are optimised."""
+
+    restarts: Annotated[
+        int, typer.Option(min=5, help="Prompts optimised; each is one observation.", rich_help_panel=PROMPT)
+    ] = 8
+    iterations: Annotated[
+        int, typer.Option(min=1, help="Most steps of the optimisation.", rich_help_panel=PROMPT)
+    ] = 60
+    tokens: options.Tokens = 3
+    template: Annotated[
+        str | None,
+        typer.Option(
+            help='Caption with one {}; "a picture of a {}" where the words are known.', rich_help_panel=PROMPT
+        ),
+    ] = None
+    rate: options.Rate = 0.1
+    batch: options.Batch = 2
+    last_steps: options.LastSteps = 1
+
+
+@grouped
 def bias(
+    *,
     target: Annotated[str, typer.Argument(help="A class, by number or name.")],
     classifier: Annotated[
         str, typer.Option(help="file.py:function, hf:ID, timm:NAME or bundled:NAME; with gradients unless --direct.")
@@ -32,7 +60,7 @@ def bias(
             rich_help_panel=options.MODEL,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Run folder; the same command again goes on where it stopped.")],
+    out: options.RunFolderOut,
     attribute: Annotated[
         list[str],
         typer.Option(
@@ -62,47 +90,18 @@ def bias(
     controls: Annotated[
         bool, typer.Option("--controls/--no-controls", help="Also maximise other classes, to compare with.")
     ] = True,
-    restarts: Annotated[
-        int, typer.Option(min=5, help="Prompts optimised; each is one observation.", rich_help_panel=PROMPT)
-    ] = 8,
-    iterations: Annotated[
-        int, typer.Option(min=1, help="Most steps of the optimisation.", rich_help_panel=PROMPT)
-    ] = 60,
-    tokens: Annotated[int, typer.Option(min=1, help="Free tokens.", rich_help_panel=PROMPT)] = 3,
-    template: Annotated[
-        str | None,
-        typer.Option(
-            help='Caption with one {}; "a picture of a {}" where the words are known.', rich_help_panel=PROMPT
-        ),
-    ] = None,
-    rate: Annotated[
-        float, typer.Option(help="Rate, in standard deviations of the embeddings.", rich_help_panel=PROMPT)
-    ] = 0.1,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures a step and restart.", rich_help_panel=PROMPT)] = 2,
-    last_steps: Annotated[
-        int, typer.Option(min=0, help="Denoising steps with a gradient, the last ones; 0: all.", rich_help_panel=PROMPT)
-    ] = 1,
+    prompt: PromptOptions,
     n_images: Annotated[int, typer.Option("--images", min=1, help="Pictures of each restart.")] = 24,
     n_neutral: Annotated[int, typer.Option("--neutral-images", min=20, help="Pictures of the neutral captions.")] = 400,
     alpha: Annotated[float, typer.Option(help="Level, corrected over the attributes.")] = 0.05,
-    steps: options.Steps = None,
-    guidance: options.Guidance = None,
-    size: options.Size = None,
-    scheduler: options.Scheduler = None,
-    dtype: options.Dtype = "auto",
-    device: options.Device = "auto",
-    batch_size: options.BatchSize = None,
-    lora: options.Lora = None,
-    lcm: options.Lcm = False,
-    tiny_vae: options.TinyVae = None,
-    threads: options.Threads = None,
+    render: RenderOptions,
     seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Find biases of a class: attribute shares in pictures that maximise it, against neutral and other classes'."""
-    named = options.split_pairs("--attribute", attribute)
-    columns = {name: options.split_names(text) for name, text in options.split_pairs("--values", values or ()).items()}
+    named = split_pairs("--attribute", attribute)
+    columns = {name: split_names(text) for name, text in split_pairs("--values", values or ()).items()}
     strange = sorted(set(columns) - set(named))
     if strange:
         raise UserError(f"`--values` names {strange[0]!r}, which no --attribute does.")
@@ -112,15 +111,12 @@ def bias(
     from genlens.run_folder import RunFolder
 
     chosen = BiasOptions(
-        direct=direct, controls=controls, restarts=restarts, iterations=iterations, batch=batch, rate=rate,
-        n_tokens=tokens, template=template, last_steps=last_steps or None, n_images=n_images, n_neutral=n_neutral,
-        alpha=alpha, seed=seed,
+        direct=direct, controls=controls, restarts=prompt.restarts, iterations=prompt.iterations, batch=prompt.batch,
+        rate=prompt.rate, n_tokens=prompt.tokens, template=prompt.template, last_steps=prompt.last_steps or None,
+        n_images=n_images, n_neutral=n_neutral, alpha=alpha, seed=seed,
     )  # fmt: skip
     attributes = [_attribute(name, spec, columns.get(name, ())) for name, spec in named.items()]
-    source = load_generator(
-        generator, num_inference_steps=steps, guidance_scale=guidance, size=size, scheduler=scheduler, dtype=dtype,
-        device=device, batch_size=batch_size, lora=lora, lcm=lcm or None, tiny_vae=tiny_vae, threads=threads,
-    )  # fmt: skip
+    source = render.load(generator)
     result = find_bias(
         load_classifier(classifier), source, target, attributes, out, neutral=neutral,
         class_captions=class_caption or (), options=chosen, overwrite=overwrite, progress=progress_bar(quiet),

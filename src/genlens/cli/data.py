@@ -19,6 +19,13 @@ class SceneSplit(StrEnum):
     test = "test"
 
 
+class SceneLayout(StrEnum):
+    """Where things are in a scene."""
+
+    anywhere = "anywhere"
+    page = "page"
+
+
 class Layout(StrEnum):
     """Files that the phantom is written in."""
 
@@ -59,11 +66,14 @@ def scenes(
         Path | None,
         typer.Option(help="Folder of Fashion-MNIST's IDX files; by default where systems and torchvision put them."),
     ] = None,
+    layout: Annotated[
+        SceneLayout, typer.Option(help="Things anywhere; or page: one of a class, each class in its own place.")
+    ] = SceneLayout.anywhere,
 ) -> None:
     """Compose scenes of real product photographs: images, metadata.csv and COCO instances_SPLIT.json."""
     from genlens.datasets.scenes_files import instances_name, write_scenes
 
-    write_scenes(out, n, split.value, seed, photos)
+    write_scenes(out, n, split.value, seed, photos, layout.value)
     print(f"Wrote {n} images, their metadata and {instances_name(split.value)} to {out}.")
 
 
@@ -117,7 +127,7 @@ def mimic_cxr(
     max_days: Annotated[int, typer.Option(min=0, help="Days between study and measurement of the BMI.")] = 365,
 ) -> None:
     """Join MIMIC-CXR-JPG with its reports and with MIMIC-IV: images, age, sex, BMI, labels and texts of each study."""
-    from genlens.cli.options import split_names
+    from genlens.cli.grammar import split_names
     from genlens.datasets.mimic_cxr import MimicOptions, read_mimic_cxr, write_mimic_cxr
 
     chosen = MimicOptions(tuple(split_names(split)), tuple(split_names(views)), uncertain, max_days)  # type: ignore[arg-type]

@@ -1,92 +1,21 @@
-"""Values of the options -> objects of the library."""
+"""Names on the command line -> models of the library."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genlens.cli.options import split_names, split_pairs
 from genlens.errors import UserError
 
 if TYPE_CHECKING:
     from genlens.classifiers.protocol import Classifier
-    from genlens.concepts import ConceptTable
     from genlens.generators.protocol import Generator
     from genlens.progress import Progress
-    from genlens.ray_engine import RayWorkers
 
 DRAWER, XRAY_DRAWER = "drawer", "xray-drawer"
 SHAPES, SCENES = "shapes", "scenes"
 """Names that `--generator` knows beside paths and ids; the last two are shipped pipelines."""
-
-
-def read_table(
-    data: Path,
-    concepts: str,
-    label: str | None,
-    *,
-    coco: Path | None,
-    values: str,
-    kinds: str | None,
-    texts: Sequence[str] | None,
-    caption: str | None,
-    context: str | None,
-    cluster: str | None,
-    skip_unreadable: bool,
-    max_rows: int | None,
-    seed: int,
-    watch: str | None = None,
-) -> ConceptTable:
-    """Read the table that the options of `genlens rank` and `genlens plan` describe.
-
-    Raises:
-        UserError: an option does not fit the data, or the data are not in order.
-    """
-    from genlens.captions import template_from_spec
-    from genlens.concepts import ConceptTable
-
-    template = None if caption is None else template_from_spec(caption)
-    metadata_only = {"--kinds": kinds, "--text": texts, "--context": context, "--cluster": cluster, "--watch": watch}
-    if coco is not None:
-        for option, value in metadata_only.items():
-            if value:
-                raise UserError(f"`{option}` needs a metadata file; with --coco leave it out.")
-        table = ConceptTable.from_coco(
-            coco,
-            data,
-            split_names(concepts),
-            label,
-            "counts" if values == "counts" else "presence",
-            template=template,
-            skip_unreadable=skip_unreadable,
-        )
-    else:
-        given: Any = split_pairs("--kinds", split_names(kinds or ""))
-        table = ConceptTable.from_metadata(
-            data,
-            split_names(concepts),
-            label,
-            kinds=given or None,
-            texts=split_pairs("--text", texts or ()) or None,
-            context=context,
-            cluster=cluster,
-            watch=split_names(watch or ""),
-            template=template,
-            skip_unreadable=skip_unreadable,
-        )
-    return table if max_rows is None else subset(table, max_rows, seed)
-
-
-def subset(table: ConceptTable, max_rows: int, seed: int) -> ConceptTable:
-    """Return at most `max_rows` rows, drawn without replacement and kept in the table's order."""
-    import numpy as np
-
-    if table.n_rows <= max_rows:
-        return table
-    rows = np.random.default_rng(seed).choice(table.n_rows, max_rows, replace=False)
-    return table.take(np.sort(rows))
 
 
 def load_generator(name: str, **options: Any) -> Generator:
@@ -117,8 +46,7 @@ def load_generator(name: str, **options: Any) -> Generator:
         return XrayDrawer()
     from genlens.generators.diffusers import DiffusersGenerator
 
-    source = str(shipped_pipeline(name)) if name in (SHAPES, SCENES) else name
-    return DiffusersGenerator.from_pretrained(source, **given)
+    return DiffusersGenerator.from_pretrained(pipeline_source(name), **given)
 
 
 def load_models(
@@ -139,12 +67,9 @@ def load_models(
     return generator(), models
 
 
-def ray_workers(n_workers: int, gpus: float, address: str | None, load: Callable[[], Any]) -> RayWorkers:
-    """Describe the actors of Ray; with GPUs one core each, without them the cores shared evenly."""
-    from genlens.ray_engine import RayWorkers
-
-    cpus = 1 if gpus or address is not None else max((os.cpu_count() or 1) // n_workers, 1)
-    return RayWorkers(n_workers, gpus=gpus, cpus=cpus, address=address, load=load)
+def pipeline_source(name: str) -> str:
+    """Folder or hub id of a pipeline, which may be named as a shipped one."""
+    return str(shipped_pipeline(name)) if name in (SHAPES, SCENES) else name
 
 
 def shipped_pipeline(name: str) -> Path:

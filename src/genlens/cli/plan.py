@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genlens.cli import options
-from genlens.cli.loading import load_generator, read_table
-from genlens.cli.power import Alpha, Pilot, Power, TargetPower, power_request, print_power
-from genlens.cli.texts import fitted, print_notes, split_long, with_mentions, with_section
+from genlens.cli.groups import grouped
+from genlens.cli.plan_options import ExtraOptions, SamplingOptions
+from genlens.cli.power import PowerOptions, print_power
+from genlens.cli.render_options import RunRenderOptions
+from genlens.cli.table_options import RankedTableOptions
+from genlens.cli.texts import fitted, print_notes
 from genlens.errors import printable
 
 if TYPE_CHECKING:
@@ -21,33 +24,15 @@ WARM_UP, MEASURED = 1, 3
 """Batches rendered before the clock starts, and while it runs."""
 
 
+@grouped
 def plan(
+    *,
     data: options.Data,
     concepts: options.Concepts,
     label: options.Label = None,
-    coco: options.Coco = None,
-    values: options.CocoValues = options.Values.presence,
-    kinds: options.Kinds = None,
-    text: options.Texts = None,
-    caption: options.Caption = None,
-    context: options.Context = None,
-    cluster: options.Cluster = None,
-    watch: options.Watch = None,
-    section: options.SectionOption = None,
-    mentions: options.Mentions = "report",
-    skip_unreadable: options.SkipUnreadable = False,
-    max_rows: options.MaxRows = None,
-    n_repeats: options.Repeats = 500,
-    n_draws: options.Draws = 1,
-    n_donors: options.Donors = 2,
-    noise: options.NoiseOption = options.Noise.common,
-    group: options.Group = None,
-    shapley: options.ShapleyOption = False,
-    shapley_rows: options.ShapleyRows = None,
-    placebo_rows: options.PlaceboRows = 200,
-    doses: options.DoseCount = None,
-    dose: options.DoseValues = None,
-    dose_rows: options.DoseRows = None,
+    columns: RankedTableOptions,
+    sampling: SamplingOptions,
+    extra: ExtraOptions,
     images_per_second: Annotated[
         float | None, typer.Option(min=1e-9, help="Known rate of the generator.", rich_help_panel=options.MODEL)
     ] = None,
@@ -59,23 +44,8 @@ def plan(
         bool,
         typer.Option("--measure", help="Render a few batches to learn the rate.", rich_help_panel=options.MODEL),
     ] = False,
-    steps: options.Steps = None,
-    guidance: options.Guidance = None,
-    size: options.Size = None,
-    scheduler: options.Scheduler = None,
-    dtype: options.Dtype = "auto",
-    device: options.Device = "auto",
-    batch_size: options.BatchSize = None,
-    lora: options.Lora = None,
-    lcm: options.Lcm = False,
-    tiny_vae: options.TinyVae = None,
-    compile: options.Compile = False,
-    threads: options.Threads = None,
-    long_captions: options.LongCaptions = "refuse",
-    power: Power = None,
-    pilot: Pilot = None,
-    alpha: Alpha = None,
-    target_power: TargetPower = None,
+    render: RunRenderOptions,
+    power: PowerOptions,
     seed: options.Seed = 0,
 ) -> None:
     """Say how many images a run renders, from how many naive ones, and how long that takes."""
@@ -83,38 +53,23 @@ def plan(
         raise typer.BadParameter("--measure needs --generator.")
     if measure and images_per_second is not None:
         raise typer.BadParameter("Give either --images-per-second or --measure.")
-    wanted = power_request(power, pilot, alpha, target_power)
-    how_long, windows = split_long(long_captions)
-    table = read_table(
-        data, concepts, label, coco=coco, values=values, kinds=kinds, texts=text, caption=caption, context=context,
-        cluster=cluster, skip_unreadable=skip_unreadable, max_rows=max_rows, seed=seed, watch=watch,
-    )  # fmt: skip
-    table, chosen = with_section(table, section)
-    table, rules, masked = with_mentions(table, mentions)
+    wanted = power.request()
+    table, rules, notes = columns.read_with_notes(data, concepts, label, seed)
     model = None
     if generator is not None:
-        model = load_generator(
-            generator, num_inference_steps=steps, guidance_scale=guidance, size=size, scheduler=scheduler,
-            dtype=dtype, device=device, batch_size=batch_size, lora=lora,
-            lcm=lcm or None, tiny_vae=tiny_vae, compile=compile or None, threads=threads,
-            windows=windows if windows > 1 else None,
-        )  # fmt: skip
-        table, shortened = fitted(table, model, how_long)
-        chosen += shortened
+        model = render.load(generator)
+        table, shortened = fitted(table, model, render.long_captions)
+        notes += shortened
     from genlens.analyses.mentions import mentions_analysis
     from genlens.plan import estimate, make_plan
-    from genlens.plans.dependence import dependence_extras
-    from genlens.plans.probes import probe_extras
 
-    extras = dependence_extras(table, options.split_groups(group), shapley, shapley_rows)
-    extras |= probe_extras(table, placebo_rows, options.split_doses(doses, dose), dose_rows)
-    made = make_plan(table, seed, n_draws=n_draws, n_donors=n_donors, noise=noise.value, extras=extras)
+    made = make_plan(table, seed, **sampling.seeding(), extras=extra.plan(table))
     if model is not None:
         model.check_captions(sorted(set(made.captions)))
         if measure:
-            images_per_second = measured_rate(model, made, batch_size or 32)
-    _print_plan(made, estimate(made, images_per_second, n_repeats), table.n_rows, images_per_second)
-    print_notes([*chosen, *masked, mentions_analysis(table, rules)])
+            images_per_second = measured_rate(model, made, render.batch_size or 32)
+    _print_plan(made, estimate(made, images_per_second, sampling.n_repeats), table.n_rows, images_per_second)
+    print_notes([*notes, mentions_analysis(table, rules)])
     if wanted is not None:
         print_power(wanted, table, made, images_per_second)
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
-from genlens.cli import options
+from genlens.cli.options import PLAN
 
 if TYPE_CHECKING:
     from genlens.concepts import ConceptTable
@@ -21,26 +20,6 @@ DRAWS = (1, 2, 4)
 """Numbers of draws that are listed."""
 SMALLER = 0.05
 """The smaller of two importances that are told apart, where no pilot run says how large they are."""
-
-Power = Annotated[
-    float | None,
-    typer.Option(
-        "--power",
-        help="Say how many rows and draws it takes to find an importance, or a difference of two, of this size.",
-        rich_help_panel=options.PLAN,
-    ),
-]
-Pilot = Annotated[
-    Path | None,
-    typer.Option("--pilot", help="A finished run to learn the spread from, for --power.", rich_help_panel=options.PLAN),
-]
-Alpha = Annotated[
-    float | None, typer.Option("--alpha", help="Level of the tests for --power; 0.05.", rich_help_panel=options.PLAN)
-]
-TargetPower = Annotated[
-    float | None,
-    typer.Option("--target-power", help="Chance to find it for --power; 0.8.", rich_help_panel=options.PLAN),
-]
 
 
 @dataclass(frozen=True)
@@ -54,30 +33,54 @@ class PowerRequest:
     smaller: float
 
 
-def power_request(
-    size: float | None, pilot: Path | None, alpha: float | None, target: float | None
-) -> PowerRequest | None:
-    """Check the options and read the pilot run; None without `--power`.
+@dataclass(frozen=True)
+class PowerOptions:
+    """The size that is to be found, and how surely."""
 
-    Raises:
-        typer.BadParameter: an option that needs `--power` stands alone.
-        UserError: a number is out of range, or the pilot run can't be used.
-    """
-    if size is None:
-        for name, value in (("--pilot", pilot), ("--alpha", alpha), ("--target-power", target)):
-            if value is not None:
-                raise typer.BadParameter(f"{name} needs --power.")
-        return None
-    from genlens.importance.power import check_power, pilot_spread
-    from genlens.importance.result import ImportanceResult
+    power: Annotated[
+        float | None,
+        typer.Option(
+            help="Say how many rows and draws it takes to find an importance, or a difference of two, of this size.",
+            rich_help_panel=PLAN,
+        ),
+    ] = None
+    pilot: Annotated[
+        Path | None, typer.Option(help="A finished run to learn the spread from, for --power.", rich_help_panel=PLAN)
+    ] = None
+    alpha: Annotated[
+        float | None, typer.Option(help="Level of the tests for --power; 0.05.", rich_help_panel=PLAN)
+    ] = None
+    target_power: Annotated[
+        float | None, typer.Option(help="Chance to find it for --power; 0.8.", rich_help_panel=PLAN)
+    ] = None
 
-    alpha, target = 0.05 if alpha is None else alpha, 0.8 if target is None else target
-    check_power(size, alpha, target)
-    if pilot is None:
-        return PowerRequest(size, alpha, target, None, SMALLER)
-    result = ImportanceResult.load(pilot)
-    smaller = max(float(np.nanmedian(result.importance)), 0.0)
-    return PowerRequest(size, alpha, target, pilot_spread(result), smaller)
+    def request(self) -> PowerRequest | None:
+        """Check the options and read the pilot run; None without `--power`.
+
+        Raises:
+            typer.BadParameter: an option that needs `--power` stands alone.
+            UserError: a number is out of range, or the pilot run can't be used.
+        """
+        if self.power is None:
+            for name, value in (
+                ("--pilot", self.pilot), ("--alpha", self.alpha), ("--target-power", self.target_power)
+            ):  # fmt: skip
+                if value is not None:
+                    raise typer.BadParameter(f"{name} needs --power.")
+            return None
+        import numpy as np
+
+        from genlens.importance.power import check_power, pilot_spread
+        from genlens.importance.result import ImportanceResult
+
+        alpha = 0.05 if self.alpha is None else self.alpha
+        target = 0.8 if self.target_power is None else self.target_power
+        check_power(self.power, alpha, target)
+        if self.pilot is None:
+            return PowerRequest(self.power, alpha, target, None, SMALLER)
+        result = ImportanceResult.load(self.pilot)
+        smaller = max(float(np.nanmedian(result.importance)), 0.0)
+        return PowerRequest(self.power, alpha, target, pilot_spread(result), smaller)
 
 
 def print_power(request: PowerRequest, table: ConceptTable, made: Plan, rate: float | None) -> None:
@@ -111,6 +114,8 @@ def _count(number: int, noun: str) -> str:
 
 
 def _cost(n_rows: int, n_draws: int, made: Plan, rate: float | None) -> str:
+    import numpy as np
+
     from genlens.progress import clock
 
     numbers = np.concatenate([made.reference.ravel(), *(states.index.ravel() for states in made.states)])
@@ -137,5 +142,7 @@ def _caution(request: PowerRequest, table: ConceptTable) -> str:
 
 def _rarest(table: ConceptTable) -> float:
     """Share of rows in the rarer state of the concept where it is smallest."""
+    import numpy as np
+
     shares = table.presence().mean(axis=0)
     return float(np.clip(np.minimum(shares, 1 - shares).min(), 1 / (2 * table.n_rows), 0.5))

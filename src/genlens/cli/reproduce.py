@@ -10,14 +10,30 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genlens.cli.grammar import split_names
 from genlens.cli.loading import DRAWER, SHAPES, load_generator, progress_bar
-from genlens.cli.options import Guidance, Lcm, Lora, Overwrite, Quiet, Seed, Steps, split_names
+from genlens.cli.options import Guidance, Lcm, Lora, Overwrite, Quiet, Seed, Steps
 
 if TYPE_CHECKING:
     from genlens.experiments.outcome import Reproduction
     from genlens.generators.protocol import Generator
 
 app = typer.Typer(help="Repeat the experiments of the paper.", no_args_is_help=True)
+
+Out = Annotated[Path, typer.Option(help="Folder of everything; the same command again goes on.")]
+Net = Annotated[
+    str | None,
+    typer.Option(help="Concept net of one's own, one output a concept, written as --classifier; none: trained here."),
+]
+Checker = Annotated[str | None, typer.Option(help="Independent concept classifier; none: trained here.")]
+MapRows = Annotated[int, typer.Option(min=2, help="Test rows that Grad-CAM and mask ablation explain.")]
+LimeRows = Annotated[int, typer.Option(min=2, help="Test rows that LIME explains.")]
+LimeSamples = Annotated[int, typer.Option(min=2, help="Perturbed pictures of LIME an image.")]
+NetSteps = Annotated[int, typer.Option(min=1, help="Batches of 64 that a concept net is trained on.")]
+Repeats = Annotated[int, typer.Option("--n-repeats", min=1, help="Permutations per concept.")]
+Classifiers = Annotated[
+    Path | None, typer.Option(help="Folder of the planted classifiers; OUT/classifiers if not given.")
+]
 
 
 class Renderer(StrEnum):
@@ -39,12 +55,12 @@ def _load(source: Path | None = None, **options: Any) -> Generator:
 
 @app.command()
 def shapes(
-    out: Annotated[Path, typer.Option(help="Folder of everything; the same command again goes on.")],
+    out: Out,
     models: Annotated[int, typer.Option(min=2, help="Target models.")] = 100,
     rows: Annotated[int, typer.Option(min=32, help="Test rows.")] = 1000,
-    n_repeats: Annotated[int, typer.Option("--n-repeats", min=1, help="Permutations per concept.")] = 500,
+    n_repeats: Repeats = 500,
     lime_rows: Annotated[int, typer.Option(min=32, help="Test rows that LIME explains.")] = 100,
-    lime_samples: Annotated[int, typer.Option(min=2, help="Perturbed pictures of LIME an image.")] = 1000,
+    lime_samples: LimeSamples = 1000,
     generator: Annotated[
         Renderer, typer.Option(help="The shipped diffusion model, or the drawer (perfect, quick).")
     ] = Renderer.shapes,
@@ -62,12 +78,10 @@ def shapes(
 
     parts = check_parts(split_names(only))
     settings = Settings(models, rows, n_repeats, lime_rows, lime_samples, seed, generator.value)
-    command = (
-        f"genlens reproduce shapes --out {out} --models {models} --rows {rows} --n-repeats {n_repeats} "
-        f"--lime-rows {lime_rows} --lime-samples {lime_samples} --seed {seed} "
-        f"--generator {generator.value} --only {','.join(parts)}"
-    )
-
+    command = _command(
+        "shapes", out=out, models=models, rows=rows, n_repeats=n_repeats, lime_rows=lime_rows,
+        lime_samples=lime_samples, seed=seed, generator=generator.value, only=",".join(parts),
+    )  # fmt: skip
     _finish(
         reproduce_shapes, out, load_generator(generator.value), settings, parts=parts,
         load=_load if generator == Renderer.shapes else None, command=command, progress=progress_bar(quiet),
@@ -75,21 +89,9 @@ def shapes(
     )  # fmt: skip
 
 
-Net = Annotated[
-    str | None,
-    typer.Option(help="Concept net of one's own, one output a concept, written as --classifier; none: trained here."),
-]
-Checker = Annotated[str | None, typer.Option(help="Independent concept classifier; none: trained here.")]
-MapRows = Annotated[int, typer.Option(min=2, help="Test rows that Grad-CAM and mask ablation explain.")]
-LimeRows = Annotated[int, typer.Option(min=2, help="Test rows that LIME explains.")]
-LimeSamples = Annotated[int, typer.Option(min=2, help="Perturbed pictures of LIME an image.")]
-NetSteps = Annotated[int, typer.Option(min=1, help="Batches of 64 that a concept net is trained on.")]
-Repeats25 = Annotated[int, typer.Option("--n-repeats", min=1, help="Permutations per concept.")]
-
-
 @app.command()
 def scenes(
-    out: Annotated[Path, typer.Option(help="Folder of everything; the same command again goes on.")],
+    out: Out,
     rows: Annotated[int, typer.Option(min=32, help="Test rows.")] = 600,
     train_rows: Annotated[int, typer.Option(min=32, help="Training rows of nets and target models.")] = 6000,
     photographs: Annotated[
@@ -98,7 +100,7 @@ def scenes(
     generator: Annotated[
         str, typer.Option(help="scenes: the shipped one; drawer: a perfect one; or a pipeline's folder.")
     ] = "scenes",
-    n_repeats: Repeats25 = 25,
+    n_repeats: Repeats = 25,
     map_rows: MapRows = 200,
     lime_rows: LimeRows = 40,
     lime_samples: LimeSamples = 400,
@@ -117,15 +119,14 @@ def scenes(
     photos = scenes_photos(out, rows, train_rows, seed, photographs)
     loaded = ScenesDrawer(folder=photographs) if generator == DRAWER else load_generator(generator)
     _finish(
-        reproduce_photos, out, photos, loaded, settings, progress=progress_bar(quiet),
-        command=f"genlens reproduce scenes --out {out} --rows {rows} --train-rows {train_rows} --seed {seed} "
-        f"--generator {generator}", overwrite=overwrite, quiet=quiet,
+        reproduce_photos, out, photos, loaded, settings, progress=progress_bar(quiet), overwrite=overwrite, quiet=quiet,
+        command=_command("scenes", out=out, rows=rows, train_rows=train_rows, seed=seed, generator=generator),
     )  # fmt: skip
 
 
 @app.command()
 def coco(
-    out: Annotated[Path, typer.Option(help="Folder of everything; the same command again goes on.")],
+    out: Out,
     data: Annotated[Path, typer.Option(help="Folder that `genlens data coco` wrote.")],
     generator: Annotated[str, typer.Option(help="Folder or hub id of a pipeline, fine-tuned on the captions.")],
     concepts: Annotated[str | None, typer.Option(help="Categories; none: the paper's 15.")] = None,
@@ -134,7 +135,7 @@ def coco(
     net: Net = None,
     checker: Checker = None,
     size: Annotated[int, typer.Option(min=16, help="Side in pixels of what nets trained here see.")] = 64,
-    n_repeats: Repeats25 = 25,
+    n_repeats: Repeats = 25,
     map_rows: MapRows = 200,
     lime_rows: LimeRows = 40,
     lime_samples: LimeSamples = 400,
@@ -169,24 +170,21 @@ def coco(
         generator, num_inference_steps=steps, guidance_scale=guidance, lora=lora, lcm=lcm or None
     )
     _finish(
-        reproduce_photos, out, photos, loaded, settings, **nets, progress=progress_bar(quiet),
-        command=f"genlens reproduce coco --out {out} --data {data} --generator {generator} --rows {rows} "
-        f"--seed {seed}", overwrite=overwrite, quiet=quiet,
+        reproduce_photos, out, photos, loaded, settings, **nets, progress=progress_bar(quiet), overwrite=overwrite,
+        quiet=quiet, command=_command("coco", out=out, data=data, generator=generator, rows=rows, seed=seed),
     )  # fmt: skip
 
 
 @app.command()
 def explain(
-    out: Annotated[Path, typer.Option(help="Folder of everything; the same command again goes on.")],
+    out: Out,
     worlds: Annotated[str, typer.Option(help="shapes, scenes, or both separated by a comma.")] = "shapes",
     images: Annotated[int, typer.Option(min=8, help="Pictures of each method and class.")] = 100,
     iterations: Annotated[int, typer.Option(min=1, help="Steps of the soft prompt.")] = 60,
     restarts: Annotated[int, typer.Option(min=1, help="Soft prompts side by side.")] = 2,
     pixel_steps: Annotated[int, typer.Option(min=1, help="Steps of activation maximisation.")] = 128,
     attack_steps: Annotated[int, typer.Option(min=1, help="Steps of the feature attack.")] = 100,
-    classifiers: Annotated[
-        Path | None, typer.Option(help="Folder of the planted classifiers; OUT/classifiers if not given.")
-    ] = None,
+    classifiers: Classifiers = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -199,20 +197,23 @@ def explain(
         seed=seed,
     )  # fmt: skip
     generators: Any = {world: partial(load_generator, world) for world in settings.worlds}
+    command = _command(
+        "explain", out=out, worlds=worlds, images=images, iterations=iterations, restarts=restarts,
+        pixel_steps=pixel_steps, attack_steps=attack_steps, seed=seed,
+    )  # fmt: skip
     _finish(
-        reproduce_explain, out, generators, settings, cache=classifiers, progress=progress_bar(quiet),
-        command=f"genlens reproduce explain --out {out} --worlds {worlds} --images {images} --iterations {iterations} "
-        f"--restarts {restarts} --pixel-steps {pixel_steps} --attack-steps {attack_steps} --seed {seed}", quiet=quiet,
+        reproduce_explain, out, generators, settings, cache=classifiers, progress=progress_bar(quiet), command=command,
+        quiet=quiet,
     )  # fmt: skip
 
 
 @app.command()
 def xray(
-    out: Annotated[Path, typer.Option(help="Folder of everything; the same command again goes on.")],
+    out: Out,
     rows: Annotated[int, typer.Option(min=32, help="Test rows of each target model, an even number.")] = 400,
     train_rows: Annotated[int, typer.Option(min=32, help="Training rows of each target model's head.")] = 2000,
-    net_steps: Annotated[int, typer.Option(min=1, help="Batches of 64 that a concept net is trained on.")] = 500,
-    n_repeats: Repeats25 = 25,
+    net_steps: NetSteps = 500,
+    n_repeats: Repeats = 25,
     generator: Annotated[str, typer.Option(help="xray-drawer, or a pipeline's folder.")] = "xray-drawer",
     seed: Seed = 0,
     quiet: Quiet = False,
@@ -222,16 +223,16 @@ def xray(
     from genlens.experiments.xray_lab import Settings
 
     settings = Settings(rows, train_rows, net_steps, n_repeats, seed=seed, generator=Path(generator).name)
-    command = (
-        f"genlens reproduce xray --out {out} --rows {rows} --train-rows {train_rows} --net-steps {net_steps} "
-        f"--n-repeats {n_repeats} --generator {generator} --seed {seed}"
-    )
+    command = _command(
+        "xray", out=out, rows=rows, train_rows=train_rows, net_steps=net_steps, n_repeats=n_repeats,
+        generator=generator, seed=seed,
+    )  # fmt: skip
     _finish(reproduce_xray, out, load_generator(generator), settings, command=command, quiet=quiet)
 
 
 @app.command()
 def spurious(
-    out: Annotated[Path, typer.Option(help="Folder of everything; the same command again goes on.")],
+    out: Out,
     world: Annotated[str, typer.Option(help="shapes or scenes.")] = "shapes",
     pairs: Annotated[int, typer.Option(min=0, help="Class-feature pairs at most, half of them core; 0: all.")] = 0,
     architectures: Annotated[
@@ -246,9 +247,7 @@ def spurious(
     segmenter: Annotated[
         str, typer.Option(help="shapes (the shipped one), a CLIPSeg's folder or hub id, or file.py:function.")
     ] = "shapes",
-    classifiers: Annotated[
-        Path | None, typer.Option(help="Folder of the planted classifiers; OUT/classifiers if not given.")
-    ] = None,
+    classifiers: Classifiers = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -259,13 +258,20 @@ def spurious(
 
     search = Settings(n_images=images, n_calibration=60, restarts=restarts, steps=iterations, seed=seed)
     settings = SpuriousSettings(world, tuple(split_names(architectures)), plantings, pairs, search=search)
-    some = "" if plantings is None else f" --plantings {plantings}"
+    command = _command(
+        "spurious", out=out, world=world, pairs=pairs, architectures=architectures, plantings=plantings, images=images,
+        iterations=iterations, restarts=restarts, segmenter=segmenter, seed=seed,
+    )  # fmt: skip
     _finish(
         reproduce_spurious, out, load_generator(world), load_segmenter(segmenter), settings, cache=classifiers,
-        progress=None, command=f"genlens reproduce spurious --out {out} --world {world} --pairs {pairs} "
-        f"--architectures {architectures}{some} --images {images} --iterations {iterations} --restarts {restarts} "
-        f"--segmenter {segmenter} --seed {seed}", quiet=quiet,
+        progress=None, command=command, quiet=quiet,
     )  # fmt: skip
+
+
+def _command(name: str, **given: Any) -> str:
+    """The command line that repeats an experiment; options that are None are left out."""
+    chosen = [f"--{option.replace('_', '-')} {value}" for option, value in given.items() if value is not None]
+    return " ".join(["genlens reproduce", name, *chosen])
 
 
 def _finish(run: Callable[..., Reproduction], *arguments: Any, quiet: bool, **options: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genlens.cli import options
-from genlens.cli.loading import load_generator, progress_bar
+from genlens.cli.groups import grouped
+from genlens.cli.loading import progress_bar
+from genlens.cli.render_options import RenderOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,87 +28,88 @@ class Rule(StrEnum):
     presence = "presence"
 
 
-def spurious(
-    target: Annotated[str, typer.Argument(help="The class, by number or name.")],
-    classifier: Annotated[
-        str, typer.Option(help="A classifier with gradients: file.py:function, hf:ID, timm:NAME or bundled:NAME.")
-    ],
-    generator: Annotated[
-        str,
-        typer.Option(help="Folder or hub id of a diffusers pipeline; shapes; scenes.", rich_help_panel=options.MODEL),
-    ],
-    out: Annotated[Path, typer.Option(help="Run folder; the same command again goes on where it stopped.")],
-    segmenter: Annotated[
-        str, typer.Option(help="shapes (the shipped one), a CLIPSeg's folder or hub id, or file.py:function.")
-    ] = "shapes",
+@dataclass(frozen=True)
+class ObjectOptions:
+    """What the class's object is, and pictures with and without it."""
+
     name: Annotated[
         str | None,
         typer.Option(help="The object, as the segmenter is told; the class's name.", rich_help_panel=OBJECT),
-    ] = None,
+    ] = None
     prompt: Annotated[
         str | None, typer.Option(help="Prompt of pictures with the object; its name.", rich_help_panel=OBJECT)
-    ] = None,
+    ] = None
     others: Annotated[
         str | None,
         typer.Option(
             help="Prompts of pictures without the object, separated by semicolons; the other classes' names.",
             rich_help_panel=OBJECT,
         ),
-    ] = None,
+    ] = None
     words: Annotated[
         str | None,
         typer.Option(
             help="What else to look for: a file with a word or phrase a line, or a list with commas.",
             rich_help_panel=OBJECT,
         ),
-    ] = None,
+    ] = None
     pictures: Annotated[
         Path | None,
         typer.Option(
             help="Folder of pictures of the class to rank features over; none: generated.", rich_help_panel=OBJECT
         ),
-    ] = None,
+    ] = None
     min_share: Annotated[
         float,
         typer.Option(help="Share of a picture's pixels from which the object counts as there.", rich_help_panel=OBJECT),
-    ] = 0.005,
-    top_k: Annotated[int, typer.Option("--top-k", min=1, help="Features of the class.", rich_help_panel=SEARCH)] = 5,
+    ] = 0.005
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Which features are looked at, and how."""
+
+    top_k: Annotated[int, typer.Option("--top-k", min=1, help="Features of the class.", rich_help_panel=SEARCH)] = 5
     images: Annotated[
         int, typer.Option(min=2, help="Pictures of each prompt, on held-out seeds.", rich_help_panel=SEARCH)
-    ] = 40,
+    ] = 40
     calibration: Annotated[
         int,
         typer.Option(
             min=1, help="Pictures with and without the object that test the segmenter.", rich_help_panel=SEARCH
         ),
-    ] = 100,
-    restarts: Annotated[int, typer.Option(min=1, help="Starts of the optimisation.", rich_help_panel=SEARCH)] = 3,
-    iterations: Annotated[int, typer.Option(min=1, help="Steps of the optimisation.", rich_help_panel=SEARCH)] = 30,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures a step and restart.", rich_help_panel=SEARCH)] = 3,
-    tokens: Annotated[int, typer.Option(min=1, help="Free tokens.", rich_help_panel=SEARCH)] = 3,
+    ] = 100
+    restarts: Annotated[int, typer.Option(min=1, help="Starts of the optimisation.", rich_help_panel=SEARCH)] = 3
+    iterations: Annotated[int, typer.Option(min=1, help="Steps of the optimisation.", rich_help_panel=SEARCH)] = 30
+    batch: Annotated[int, typer.Option(min=1, help="Pictures a step and restart.", rich_help_panel=SEARCH)] = 3
+    tokens: Annotated[int, typer.Option(min=1, help="Free tokens.", rich_help_panel=SEARCH)] = 3
     class_weight: Annotated[
         float, typer.Option(min=0.0, help="Weight of the class beside the feature.", rich_help_panel=SEARCH)
-    ] = 0.1,
+    ] = 0.1
     rule: Annotated[
         Rule,
         typer.Option(
             help="part: the object must carry the feature; presence: it must be there.", rich_help_panel=SEARCH
         ),
-    ] = Rule.part,
+    ] = Rule.part
     threshold: Annotated[
         float, typer.Option(help="Share that divides core from spurious.", rich_help_panel=SEARCH)
-    ] = 0.5,
-    steps: options.Steps = None,
-    guidance: options.Guidance = None,
-    size: options.Size = None,
-    scheduler: options.Scheduler = None,
-    dtype: options.Dtype = "auto",
-    device: options.Device = "auto",
-    batch_size: options.BatchSize = None,
-    lora: options.Lora = None,
-    lcm: options.Lcm = False,
-    tiny_vae: options.TinyVae = None,
-    threads: options.Threads = None,
+    ] = 0.5
+
+
+@grouped
+def spurious(
+    *,
+    target: Annotated[str, typer.Argument(help="The class, by number or name.")],
+    classifier: options.GradientClassifier,
+    generator: options.Pipeline,
+    out: options.RunFolderOut,
+    segmenter: Annotated[
+        str, typer.Option(help="shapes (the shipped one), a CLIPSeg's folder or hub id, or file.py:function.")
+    ] = "shapes",
+    thing: ObjectOptions,
+    search: SearchOptions,
+    render: RenderOptions,
     seed: options.Seed = 0,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
@@ -120,21 +124,19 @@ def spurious(
     from genlens.run_folder import RunFolder
     from genlens.segmenters import Presence, load_segmenter
 
+    words = thing.words
     vocabulary = () if words is None else read_words(words)  # an empty one is found before any weights are loaded
     settings = Settings(
-        top_k=top_k, n_images=images, n_calibration=calibration, restarts=restarts, steps=iterations, batch=batch,
-        n_tokens=tokens, class_weight=class_weight, threshold=threshold, rule=rule.value, seed=seed,
+        top_k=search.top_k, n_images=search.images, n_calibration=search.calibration, restarts=search.restarts,
+        steps=search.iterations, batch=search.batch, n_tokens=search.tokens, class_weight=search.class_weight,
+        threshold=search.threshold, rule=search.rule.value, seed=seed,
     )  # fmt: skip
-    presence = Presence(min_share=min_share)
-    model, marker = load_classifier(classifier), load_segmenter(segmenter, device=device)
-    source = load_generator(
-        generator, num_inference_steps=steps, guidance_scale=guidance, size=size, scheduler=scheduler, dtype=dtype,
-        device=device, batch_size=batch_size, lora=lora, lcm=lcm or None, tiny_vae=tiny_vae, threads=threads,
-    )  # fmt: skip
+    presence = Presence(min_share=thing.min_share)
+    model, marker = load_classifier(classifier), load_segmenter(segmenter, device=render.device)
     result = find_spurious(
-        model, target=target, generator=source, segmenter=marker, name=name, caption=prompt,
-        others=[part.strip() for part in (others or "").split(";") if part.strip()],
-        images=None if pictures is None else _pictures(pictures), words=vocabulary, presence=presence,
+        model, target=target, generator=render.load(generator), segmenter=marker, name=thing.name,
+        caption=thing.prompt, others=[part.strip() for part in (thing.others or "").split(";") if part.strip()],
+        images=None if thing.pictures is None else _pictures(thing.pictures), words=vocabulary, presence=presence,
         settings=settings, store=out, overwrite=overwrite, progress=progress_bar(quiet),
     )  # fmt: skip
     with RunFolder(out).lock():

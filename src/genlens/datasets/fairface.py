@@ -7,7 +7,6 @@ generated pictures for `genlens bias`.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from genlens.datasets.csv_rows import csv_rows
 from genlens.errors import UserError
 
 ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
@@ -73,15 +73,8 @@ def read_fairface(path: str | Path, split: str = "val", *, check_files: bool = F
     file = Path(path) / f"fairface_label_{split}.csv" if Path(path).is_dir() else Path(path)
     if not file.is_file():
         raise UserError(f"There is no file {file}. Pass a label file of FairFace or the folder with both.")
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        missing = [c for c in ("file", *ATTRIBUTES, "service_test") if c not in (reader.fieldnames or ())]
-        if missing:
-            raise UserError(f"{file} has no column {', '.join(missing)}. Is it a label file of FairFace?")
-        try:
-            rows = [_row(row, f"{file}, line {reader.line_num}") for row in reader]
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{file} is no csv text: {error}.") from error
+    columns, hint = ("file", *ATTRIBUTES, "service_test"), "Is it a label file of FairFace?"
+    rows = [_row(row, where) for row, where in csv_rows(file, columns, hint, encoding="utf-8-sig")]
     if not rows:
         raise UserError(f"{file} has no faces.")
     paths = tuple(file.parent / name for name, _, _ in rows)

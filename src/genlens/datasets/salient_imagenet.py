@@ -7,7 +7,6 @@ singlasahil14/salient_imagenet; it doesn't come with genlens.
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from genlens.datasets.csv_rows import csv_rows
 from genlens.errors import UserError
 
 VARIABLE = "GENLENS_SALIENT_IMAGENET"
@@ -84,15 +84,7 @@ def read_salient_imagenet(path: str | Path | None = None) -> SalientImageNet:
             a pair with two ranks.
     """
     file = _find(path)
-    with file.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream)
-        missing = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
-        if missing:
-            raise UserError(f"{file} has no column {', '.join(missing)}. Is it Salient ImageNet's {FILE}?")
-        try:
-            rows = [_row(row, f"{file}, line {reader.line_num}") for row in reader]
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{file} is no csv text: {error}.") from error
+    rows = [_row(row, where) for row, where in csv_rows(file, _COLUMNS, f"Is it Salient ImageNet's {FILE}?")]
     if not rows:
         raise UserError(f"{file} has no answers.")
     return _gathered(rows, file)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ from genlens.datasets.scenes_drawing import (
 from genlens.datasets.scenes_labels import LABELS as LABELS
 from genlens.errors import UserError, check_integer
 
+Layout = Literal["anywhere", "page"]
+"""Where things are: see `sample_scenes` and `on_page`."""
 MOST_ITEMS = 6
 PRESENCE = 0.36
 """Chance that a class is in a scene, before scenes without items or with more than six are drawn again (then .30)."""
@@ -38,6 +40,11 @@ COPY_SHARES = (0.7, 0.2, 0.1)
 FRAME_SHARE = 0.25
 MOST_OVERLAP = 0.15
 """Largest part of the smaller box that two items of a scene share."""
+
+PAGE_SIDE = 18.0
+"""Largest side of a photograph on a page."""
+PAGE_PLACES = ((12, 11), (32, 11), (52, 11), (9, 32), (24, 32), (40, 32), (55, 32), (12, 53), (32, 53), (52, 53))
+"""Middle of each class on a page, in pixels."""
 
 _SIDES = {1: (20.0, 26.0), 2: (20.0, 26.0), 3: (18.0, 23.0), 4: (17.0, 22.0), 5: (15.0, 20.0), 6: (14.0, 19.0)}
 _TINT = 0.12
@@ -173,6 +180,22 @@ def sample_scenes(n: int, seed: int, photos: Photos, split: Split = "train", fir
     of_class = [photos.of(concept) for concept in range(len(CONCEPTS))]
     streams = (np.random.default_rng((seed, stream, row)) for row in range(first, first + n))
     return [_sample(rng, photos, of_class) for rng in streams]
+
+
+def on_page(scene: Scene) -> Scene:
+    """A scene as a page of a catalogue: one item of each class, in the class's own place, in class order.
+
+    So a caption says where things are, which that of a scene doesn't.
+    """
+    first: dict[int, Item] = {}
+    for item in scene.items:
+        first.setdefault(item.concept, item)
+    items = [
+        replace(first[concept], x=x, y=y, side=min(first[concept].side, PAGE_SIDE))
+        for concept, (x, y) in enumerate(PAGE_PLACES)
+        if concept in first
+    ]
+    return replace(scene, items=tuple(items))
 
 
 def _sample(rng: np.random.Generator, photos: Photos, of_class: Sequence[NDArray[np.int64]]) -> Scene:

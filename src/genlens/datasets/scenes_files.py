@@ -8,13 +8,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genlens.datasets.idx import Photos, Split, load_photos
-from genlens.datasets.scenes import Item, Scene, draw, item_masks, sample_scenes
+from genlens.datasets.scenes import Item, Layout, Scene, draw, item_masks, on_page, sample_scenes
 from genlens.datasets.scenes_captions import CONCEPTS, background_words
 from genlens.datasets.scenes_drawing import IMAGE_SIZE
 from genlens.datasets.scenes_labels import LABELS, scene_labels
@@ -32,8 +32,9 @@ def instances_name(split: Split) -> str:
 
 
 def write_scenes(
-    out: str | Path, n: int, split: Split = "train", seed: int = 0, photographs: str | Path | None = None
-) -> None:
+    out: str | Path, n: int, split: Split = "train", seed: int = 0, photographs: str | Path | None = None,
+    layout: Layout = "anywhere",
+) -> None:  # fmt: skip
     """Write `n` scenes; the same arguments write the same bytes.
 
     Files: ``images/000000.png`` ...; ``metadata.csv`` with the columns file_name, the ten counts, the six labels (0 or
@@ -47,14 +48,20 @@ def write_scenes(
         split: whose photographs are used; splits share none.
         seed: any integer >= 0.
         photographs: folder of Fashion-MNIST's IDX files; None: where systems put them.
+        layout: things anywhere, or each class in its own place (`genlens.datasets.scenes.on_page`).
 
     Raises:
-        UserError: a number is out of range, the photographs aren't found, or `out` holds a data set already.
+        UserError: a number is out of range, the layout is unknown, the photographs aren't found, or `out` holds a data
+            set already.
     """
     from PIL import Image
 
+    if layout not in get_args(Layout):
+        raise UserError(f"`layout` must be one of {', '.join(get_args(Layout))}; got {layout!r}.")
     out, photos = Path(out), load_photos(split, photographs)
     scenes = sample_scenes(n, seed, photos, split)
+    if layout == "page":
+        scenes = [on_page(scene) for scene in scenes]
     if (out / "metadata.csv").exists():
         raise UserError(f"`out` must not hold a data set yet; got {out} with a metadata.csv. Choose another folder.")
     make_folder(out / "images")

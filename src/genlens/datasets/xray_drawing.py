@@ -7,7 +7,7 @@ on the left of the picture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -63,12 +63,6 @@ class Bodies:
     def take(self, rows: ArrayLike) -> Bodies:
         """The bodies of some rows."""
         return Bodies(*(value[np.asarray(rows)] for value in vars(self).values()))
-
-    def with_demographic(self, which: int, values: ArrayLike) -> Bodies:
-        """The same bodies with one of age, BMI and sex set."""
-        changed = self.demographics.copy()
-        changed[:, which] = values
-        return replace(self, demographics=changed)
 
     @property
     def ages(self) -> NDArray[np.float64]:

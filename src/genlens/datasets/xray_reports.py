@@ -73,8 +73,6 @@ def _plain(sentence: str) -> str:
 
 
 _KNOWN = _sentences()
-SIDED = tuple(any("ide}" in pattern for pattern in STATED[sign]) for sign in SIGNS)
-"""Whether a finding is on one side."""
 
 
 def state(sign: int, side: int, variant: int) -> str:

@@ -106,20 +106,11 @@ class Evaluation:
 
     def frame(self) -> pd.DataFrame:
         """Tidy table of the single figures: method, oracle, measure, value, ci_low, ci_high."""
-        return _frame("measure", [(a, name, getattr(a, name)) for a in self.agreements for name in SUMMARY])
+        import pandas as pd
 
-    def threshold_frame(self) -> pd.DataFrame:
-        """AUROC of "important or not": method, oracle, threshold, value, ci_low, ci_high."""
-        rows = [
-            (a, float(threshold), estimate)
-            for a in self.agreements
-            for threshold, estimate in zip(a.thresholds, a.auroc_curve, strict=True)
-        ]
-        return _frame("threshold", rows)
-
-    def top_k_frame(self) -> pd.DataFrame:
-        """Agreement of the top k: method, oracle, k, value, ci_low, ci_high."""
-        return _frame("k", [(a, k, estimate) for a in self.agreements for k, estimate in enumerate(a.top_k, start=1)])
+        cells = [(a, name, getattr(a, name)) for a in self.agreements for name in SUMMARY]
+        records = [(a.method, a.oracle, name, e.value, e.low, e.high) for a, name, e in cells]
+        return pd.DataFrame(records, columns=["method", "oracle", "measure", "value", "ci_low", "ci_high"])
 
 
 def evaluate(
@@ -229,10 +220,3 @@ def _table(name: str, value: Any, shape: tuple[int, ...]) -> Floats:
     if not np.isfinite(array).all():
         raise UserError(f"`{name}` must be finite; got NaN or infinity.")
     return array
-
-
-def _frame(column: str, rows: list[tuple[Agreement, Any, Estimate]]) -> pd.DataFrame:
-    import pandas as pd
-
-    records = [(a.method, a.oracle, key, e.value, e.low, e.high) for a, key, e in rows]
-    return pd.DataFrame(records, columns=["method", "oracle", column, "value", "ci_low", "ci_high"])

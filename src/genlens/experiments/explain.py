@@ -32,7 +32,7 @@ FIGURES, STUDY = "figures", "study_images"
 STUDY_METHODS = (OURS, FOURIER_MAX, ATTACK)
 N_STUDY = 8
 """Pictures of each method and class that are kept for a study with people."""
-VERSION = 1
+VERSION = 2
 """Raise it when the pictures of a class change with the same settings."""
 
 

@@ -11,13 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genlens.experiments.explain_cases import Case, ExplainSettings
+from genlens.experiments.planted_worlds import World
 from genlens.experiments.stages import Arrays
 from genlens.generators.gradients import GradientGenerator
+from genlens.explain import ExplainOptions
 from genlens.prompts.activation_max import FOURIER, PIXELS, maximise_pixels
+from genlens.prompts.caption_scores import CaptionScores, objective_score
 from genlens.prompts.feature_attack import TOP, feature_attack, most_activating
-from genlens.prompts.objectives import class_log_probability, class_logit
+from genlens.prompts.objectives import class_log_odds, class_logit
 from genlens.prompts.optimize import optimize_prompt, pictures, report_seeds
-from genlens.prompts.soft import SoftPrompt
+from genlens.prompts.soft import PromptState, SoftPrompt
+from genlens.prompts.vocabulary import Vocabulary, tokenizer_words
+from genlens.prompts.word_search import WordSearch
+from genlens.prompts.word_starts import start_from_words
 from genlens.seeds import row_seed
 
 OURS, CLASS_NAME, UNOPTIMISED = "soft prompt", "class name", "unoptimised"
@@ -27,6 +33,8 @@ RIVALS = (FOURIER_MAX, PIXEL_MAX, ATTACK)
 POOL = 200
 """Real pictures of which the feature attack takes the `TOP` most activating ones; other ones for every `TOP` starts."""
 _POOL_SEED = 3_500_000_000
+SEARCH_SEEDS = 8
+"""On which words are chosen."""
 
 Images = NDArray[np.uint8]
 
@@ -45,12 +53,7 @@ def class_images(case: Case, gradients: GradientGenerator, settings: ExplainSett
         seconds.append(time.perf_counter() - start)
 
     def ours() -> Images:
-        prompt = SoftPrompt(gradients, n_tokens=3, restarts=settings.restarts, seed=settings.seed)
-        objective = class_log_probability(case.planted.classifier, case.target)
-        steps = optimize_prompt(prompt, objective, steps=settings.iterations, batch=settings.batch,
-                                seed=row_seed(settings.seed, case.name, 1))  # fmt: skip
-        for step in steps:
-            best = step.best
+        prompt, best = optimised(case, gradients, settings)
         found["best_step"] = np.array(best.step)
         return pictures(prompt, best, seeds)
 
@@ -65,6 +68,33 @@ def class_images(case: Case, gradients: GradientGenerator, settings: ExplainSett
         timed(name, lambda chosen=chosen: maximise_pixels(logit, (size, size), seeds, chosen))  # type: ignore[misc]
     timed(ATTACK, lambda: feature_attack(logit, attack_starts(case, n, settings.seed), steps=settings.attack_steps))
     return {**found, "seconds": np.array(seconds)}
+
+
+def optimised(
+    case: Case, gradients: GradientGenerator, settings: ExplainSettings
+) -> tuple[SoftPrompt, PromptState]:
+    """The soft prompt as `genlens explain` makes it: words are searched, the best begin, log-odds are maximised."""
+    prompt = SoftPrompt(gradients, n_tokens=ExplainOptions.n_tokens, restarts=settings.restarts, seed=settings.seed)
+    objective = class_log_odds(case.planted.classifier, case.target)
+    vocabulary = world_vocabulary(case.planted.planting.world, gradients)
+    search = [row_seed(settings.seed, f"{case.name} words search", i) for i in range(SEARCH_SEEDS)]
+    scores = CaptionScores(gradients.generator, objective_score(objective))
+    options = ExplainOptions()
+    found = WordSearch(
+        scores, search, vocabulary, None, n_words=options.n_words, budget=options.budget, steps=1, seed=settings.seed
+    ).run("exhaustive")
+    start_from_words(prompt, objective, [vocabulary.text(words) for words in found.ranked], search)
+    steps = optimize_prompt(prompt, objective, steps=settings.iterations, batch=settings.batch,
+                            seed=row_seed(settings.seed, case.name, 1))  # fmt: skip
+    for step in steps:
+        best = step.best
+    return prompt, best
+
+
+def world_vocabulary(world: World, gradients: GradientGenerator) -> Vocabulary:
+    """The world's words and phrases and all words of the generator's tokenizer."""
+    own = tokenizer_words(gradients.encoders[0].tokenizer)
+    return Vocabulary(tuple(dict.fromkeys((*world.words, *own))), "{}", separator=", ")
 
 
 def attack_starts(case: Case, n: int, seed: int) -> Images:

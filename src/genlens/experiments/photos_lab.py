@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from genlens.checks import independent_permutation
 from genlens.classifiers.concept_net import CONFIG_FILE, ConceptNet
 from genlens.datasets.images import load_image
-from genlens.engine import Engine, plan_keys
+from genlens.engine import Engine
 from genlens.errors import UserError, check_integer
 from genlens.experiments import photos_baselines as baselines
 from genlens.experiments.photos_data import Photos
 from genlens.experiments.photos_depict import adjust, check_effective, depict, states_of
 from genlens.experiments.photos_targets import Target, fit_targets, oracles
+from genlens.experiments.pictures import flipped_pictures
 from genlens.experiments.shapes_models import ConceptOutputs
 from genlens.experiments.stages import Arrays, Stages
 from genlens.generators.protocol import Generator
@@ -219,7 +220,8 @@ class PhotoLab:
             images = engine.run(self.plan, self.generator, nets)
         outputs = {**real, **images}
         columns = {name: self._columns(nets[name.removesuffix("_real")], value) for name, value in outputs.items()}
-        return {**columns, "gallery": self._gallery()}
+        gallery = flipped_pictures(self.plan, self.generator, self.folder.images, N_GALLERY_ROWS)
+        return {**columns, "gallery": gallery}
 
     def _adjusted(
         self, targets: list[Target], own: ConceptOutputs, seen: ConceptOutputs, interactions: bool
@@ -257,12 +259,3 @@ class PhotoLab:
             rivals[name], number, r = baselines.best_importance(targets, overlaps, presence, weights, rows)
             choices[name] = (baselines.setting_name(name, number), r)
         return rivals, choices
-
-    def _gallery(self) -> NDArray[np.uint8]:
-        """Generated images of a few rows without (0) and with (1) each concept: (rows, D, 2, H, W, 3)."""
-        keys = plan_keys(self.plan, self.generator)
-        numbers = np.stack([states.index[:N_GALLERY_ROWS, :, 0] for states in self.plan.states], axis=1)
-        wanted = {keys[number] for number in numbers.ravel()}
-        images = {k: i for names, found in self.folder.images.read(wanted) for k, i in zip(names, found, strict=True)}
-        flat = np.stack([images[keys[number]] for number in numbers.ravel()])
-        return flat.reshape(*numbers.shape, *flat.shape[1:])

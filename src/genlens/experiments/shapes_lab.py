@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from genlens.classifiers.bundled import load_shapes_checker, load_shapes_concepts
 from genlens.classifiers.concept_net import ConceptNet
 from genlens.concepts import ConceptTable
-from genlens.engine import Engine, plan_keys
+from genlens.engine import Engine
 from genlens.errors import UserError, check_integer
+from genlens.experiments.pictures import flipped_pictures
 from genlens.experiments.shapes_models import (
     ConceptOutputs,
     Targets,
@@ -152,9 +153,4 @@ class Lab:
         return self.stages.run("gallery", {**self.identity, "models": None}, self._gallery)["pictures"]
 
     def _gallery(self) -> Arrays:
-        keys = plan_keys(self.plan, self.generator)
-        numbers = np.stack([states.index[:N_GALLERY_ROWS, :, 0] for states in self.plan.states], axis=1)  # (rows, D, 2)
-        wanted = {keys[number] for number in numbers.ravel()}
-        images = {k: i for names, found in self.folder.images.read(wanted) for k, i in zip(names, found, strict=True)}
-        flat = np.stack([images[keys[number]] for number in numbers.ravel()])
-        return {"pictures": flat.reshape(*numbers.shape, *flat.shape[1:])}
+        return {"pictures": flipped_pictures(self.plan, self.generator, self.folder.images, N_GALLERY_ROWS)}

@@ -36,6 +36,8 @@ RULES = {
 }
 
 
+VERSION = 2
+"""Raise it when findings change with the same settings."""
 SMALL = Settings(n_images=24, n_calibration=60, restarts=2, steps=20)
 
 
@@ -128,7 +130,7 @@ def reproduce_spurious(
     for number, (k, pair) in enumerate(chosen, start=1):
         judge = partial(_judge, suite[k], pair, generator, segmenter, settings.search, progress, pictures)
         key = {
-            "classifier": suite[k].classifier.fingerprint, "generator": generator.fingerprint,
+            "version": VERSION, "classifier": suite[k].classifier.fingerprint, "generator": generator.fingerprint,
             "segmenter": segmenter.fingerprint, "search": asdict(settings.search), "pair": [pair.name, pair.feature],
         }  # fmt: skip
         name = f"{suite[k].architecture}-{suite[k].seed}-{pair.class_index}-{pair.feature}"

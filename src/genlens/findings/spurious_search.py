@@ -11,7 +11,6 @@ from scipy.stats import t as student_t
 
 from genlens.classifiers.fingerprint import hash_parts
 from genlens.classifiers.gradients import PENULTIMATE, DifferentiableClassifier
-from genlens.errors import UserError
 from genlens.findings.erasing import erase_test, overlap, sensitivity_maps
 from genlens.findings.evidence_files import as_kept, read_evidence, write_evidence
 from genlens.findings.features import RankedFeature, feature_values
@@ -21,6 +20,7 @@ from genlens.progress import Progress
 from genlens.prompts.objectives import Objective, class_log_probability, neural_feature, weighted
 from genlens.prompts.optimize import optimize_prompt, report_seeds
 from genlens.prompts.soft import PromptState, SoftPrompt
+from genlens.prompts.word_starts import start_from_words
 from genlens.run_folder import RunFolder
 from genlens.seeds import row_seed
 from genlens.segmenters.calibration import Calibration, Share, calibrate, corrected_share
@@ -47,6 +47,7 @@ class Search:
         self.words = tuple(word for word in words if word != target.name)
         self._random = [prompt.state(restart) for restart in range(prompt.restarts)]
         self._seeds = report_seeds(how.seed, how.n_images)
+        self._start_seeds = [row_seed(how.seed, f"spurious start {i}") for i in range(WORD_IMAGES)]
         self.generator = prompt.gradient_generator.generator
 
     def calibrate(self, given: Calibration | None) -> NDArray[np.uint8]:
@@ -116,7 +117,7 @@ class Search:
         found = (how.n_images, how.restarts, how.steps, how.batch, how.n_tokens, how.class_weight, how.seed, self.words)
         key = hash_parts(
             "feature", self._classifier, self.generator.fingerprint, self.prompt.template, repr(self.target),
-            str(feature.index), repr(found), str(how.n_calibration),
+            str(feature.index), repr(found), str(how.n_calibration), "starts from words",
         )  # fmt: skip
         if key not in self._kept:
             best, ends = self._optimise(feature)
@@ -136,8 +137,9 @@ class Search:
         if how.class_weight:
             whole[class_log_probability(self.model, self.target.index)] = how.class_weight
         objective = weighted(whole)
-        for restart, state in enumerate(self._starts(objective)):
-            self.prompt.set_state(state, restart)
+        for restart, state in enumerate(self._random):
+            self.prompt.set_state(state, restart, random=True)
+        start_from_words(self.prompt, objective, self._promising(objective), self._start_seeds, how.restarts - 1)
         total = how.steps * how.restarts * how.batch
         self.progress.start(f"Feature {feature.index}, rank {feature.rank}", total)
         best = self.prompt.state()
@@ -158,19 +160,10 @@ class Search:
         wide = float(student_t.ppf((1 + self.how.confidence) / 2, len(values) - 1) * error)
         return gain, gain - wide, gain + wide
 
-    def _starts(self, objective: Objective) -> list[PromptState]:
-        """The words whose pictures score best, and a random start; random ones only where no word fits."""
-        scores = {word: float(self._score(objective, images)) for word, images in self._word_images.items()}
-        states: list[PromptState] = []
-        for word in sorted(scores, key=lambda one: -scores[one]):
-            if len(states) >= self.prompt.restarts - 1:
-                break
-            try:
-                one = SoftPrompt(self.prompt.gradient_generator, self.prompt.template, self.how.n_tokens, start=word)
-            except UserError:  # a word of more tokens than are free, or unknown to the generator
-                continue
-            states.append(one.state())
-        return [*states, *self._random[len(states) :]]
+    def _promising(self, objective: Objective) -> list[str]:
+        """Words, and each word twice, by the score of the word's pictures; the highest first."""
+        scores = {word: self._score(objective, images) for word, images in self._word_images.items()}
+        return [text for word in sorted(scores, key=lambda one: -scores[one]) for text in (word, f"{word}, {word}")]
 
     @staticmethod
     def _score(objective: Objective, images: NDArray[np.uint8]) -> float:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from genlens.errors import UserError, check_integer
 from genlens.generators.batch_size import BatchSize
+from genlens.generators.call_arguments import call_arguments, call_options, checked_guidance, image_size
+from genlens.generators.failures import explained, refuse_nan
 from genlens.generators.fingerprint import pipeline_fingerprint
 from genlens.generators.linear import use_onednn
 from genlens.generators.pipelines import load_pipeline, quiet
@@ -23,11 +25,6 @@ from genlens.memory import is_out_of_memory, release_memory
 
 LCM_DEFAULTS = {"num_inference_steps": 4, "guidance_scale": 1.0}
 """Steps and guidance of latent consistency models (Luo et al. 2023, arXiv 2310.04378 and 2311.05556)."""
-_FIXED = {"use_resolution_binning": False, "clean_caption": False}
-_OWN = {
-    "prompt", "num_inference_steps", "guidance_scale", "height", "width", "generator", "output_type", "return_dict",
-    "num_images_per_prompt", "latents", "prompt_embeds", "negative_prompt_embeds",
-}  # fmt: skip
 
 
 class DiffusersGenerator:
@@ -74,19 +71,22 @@ class DiffusersGenerator:
         own = {name: accepted[name].default for name in ("num_inference_steps", "guidance_scale") if name in accepted}
         steps = own.get("num_inference_steps", 1) if num_inference_steps is None else num_inference_steps
         self.num_inference_steps = check_integer("num_inference_steps", steps, 1)
-        self.guidance_scale = _guidance(own.get("guidance_scale", 1.0) if guidance_scale is None else guidance_scale)
-        self.size = _size(pipeline, size)  # (height, width)
+        guidance = own.get("guidance_scale", 1.0) if guidance_scale is None else guidance_scale
+        self.guidance_scale = checked_guidance(guidance)
+        self.size = image_size(pipeline, size)  # (height, width)
         given = None if batch_size is None else check_integer("batch_size", batch_size, 1)
         self._batch = BatchSize(given, self.size, self.device)
         self._threads = None if threads is None else check_integer("threads", threads, 1)
-        self._options = _options(pipeline, options or {})
+        self._options = call_options(pipeline, options or {})
         self._limits = token_limits(pipeline, self._options.get("max_sequence_length"))
         for tokenizer, limit in self._limits:
             tokenizer.model_max_length = min(limit, tokenizer.model_max_length)
         self._embeddings = PromptEmbeddings(
             pipeline, self._options, guided=self.guidance_scale > 1, windows=self._windows, limits=self._limits
         )
-        self._call = self._call_arguments()
+        self._call = call_arguments(
+            pipeline, self.num_inference_steps, self.guidance_scale, self.size, self._options
+        )
         pipeline.set_progress_bar_config(disable=True)
         self._channels_last = channels_last_is_faster(pipeline) if channels_last is None else channels_last
         self._compile = compile
@@ -257,7 +257,7 @@ class DiffusersGenerator:
                 images = self.pipeline(**told, **self._call, generator=noise).images  # (B, H, W, 3) in [0, 1]
         except (RuntimeError, MemoryError, TypeError, ValueError) as error:
             if not is_out_of_memory(error):
-                raise self._explained(error) from error
+                raise explained(error, self.pipeline, compiled=self._compile) from error
             if len(captions) == 1:
                 raise UserError(
                     "The memory doesn't hold one image. Choose a smaller `size`, dtype='float16' on a GPU, or another "
@@ -270,38 +270,8 @@ class DiffusersGenerator:
             return None
         self._batch.fitted(len(captions))
         array = np.asarray(images, dtype=np.float32)
-        if not np.isfinite(array).all():
-            bad = int((~np.isfinite(array)).reshape(len(array), -1).any(axis=1).sum())
-            dtype = str(self.pipeline.dtype).removeprefix("torch.")
-            raise UserError(
-                f"The pipeline gave NaN in {bad} of {len(array)} images at dtype {dtype}. "
-                "Try another `dtype`: float32, or bfloat16 on a GPU."
-            )
+        refuse_nan(array, self.pipeline)
         return (array * 255).round().clip(0, 255).astype(np.uint8)
-
-    def _explained(self, error: Exception) -> Exception:
-        """A line about what the user can mend, or the error itself."""
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        if self._compile and type(error).__module__.startswith("torch._"):
-            return UserError(f"`compile`: torch can't compile this pipeline here: {reason} Leave the option out.")
-        if isinstance(error, (TypeError, ValueError)):
-            name = type(self.pipeline).__name__
-            return UserError(f"{name} refused the call: {reason} Check `scheduler`, `size` and `options`.")
-        return error
-
-    def _call_arguments(self) -> dict[str, Any]:
-        """Arguments of the pipeline's `__call__` that are the same for every batch."""
-        accepted = parameters(self.pipeline.__call__)
-        height, width = self.size or (None, None)
-        arguments: dict[str, Any] = {
-            "num_inference_steps": self.num_inference_steps,
-            "guidance_scale": self.guidance_scale,
-            "height": height,
-            "width": width,
-            "output_type": "np",
-        } | self._options
-        arguments.pop("negative_prompt", None)  # goes in as embeddings
-        return {name: value for name, value in arguments.items() if name in accepted and value is not None}
 
     @contextmanager
     def _own_threads(self) -> Iterator[None]:
@@ -314,41 +284,3 @@ class DiffusersGenerator:
             yield
         finally:
             torch.set_num_threads(before)
-
-
-def _guidance(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-        raise UserError(f"`guidance_scale` must be a number >= 0; got {value!r}.")
-    return float(value)
-
-
-def _size(pipeline: Any, size: int | tuple[int, int] | None) -> tuple[int, int] | None:
-    """(height, width): the given one, checked, or the one the pipeline was trained for; None where it doesn't say."""
-    factor = int(getattr(pipeline, "vae_scale_factor", 1))
-    if size is None:
-        model = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
-        sample = getattr(getattr(model, "config", None), "sample_size", None)
-        if sample is None:
-            return None
-        height, width = (sample, sample) if isinstance(sample, int) else sample
-        return int(height) * factor, int(width) * factor
-    height, width = (size, size) if isinstance(size, int) else size
-    for side in (height, width):
-        if check_integer("size", side, 1) % factor:
-            raise UserError(f"`size` must be a multiple of {factor}, the pipeline's scale; got {side}.")
-    return int(height), int(width)
-
-
-def _options(pipeline: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Further arguments of `__call__`: fixed ones where the pipeline knows them, then the user's."""
-    accepted = parameters(pipeline.__call__)
-    for name in given:
-        if name not in accepted or name in _OWN:
-            raise UserError(f"`options` has '{name}', which {type(pipeline).__name__} doesn't take as an option.")
-    options: dict[str, Any] = {name: value for name, value in _FIXED.items() if name in accepted}
-    longest = accepted.get("max_sequence_length")
-    if longest is not None:
-        tokenizers = [part for name, part in pipeline.components.items() if name.startswith("tokenizer") and part]
-        known = [int(part.model_max_length) for part in tokenizers]
-        options["max_sequence_length"] = min(int(longest.default), max(known, default=int(longest.default)))
-    return options | dict(given)

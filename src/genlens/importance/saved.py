@@ -90,6 +90,7 @@ def _read(folder: Path) -> ImportanceResult:
         raise ValueError("it has no concepts, or one twice")
     arrays: dict[str, Any] = {name: _array(document[name], (size,)) for name in _VECTORS}
     arrays |= {name: _array(document[name], (size, 2)) for name in _MATRICES}
+    _weights(_expect("settings", document["settings"], dict).get("true_reliance"))
     repeats = _array(_columns(parts["repeats.parquet"])["importance"]).reshape(size, -1)
     effects = _columns(parts["effects.parquet"])
     return ImportanceResult(
@@ -122,6 +123,13 @@ def _part(path: Path, digest: str) -> bytes:
 def _scalar(name: str, value: Any, kind: Any) -> Any:
     _expect(name, value, kind)
     return math.nan if name == "reference_score" and value is None else value
+
+
+def _weights(known: Any) -> None:
+    """Check the weights that a target model is known to have: a number for each concept, or none."""
+    for value in known.values() if isinstance(known, dict) else ():
+        if value is not None:
+            float(_expect("true_reliance", value, _NUMBER))
 
 
 def _expect(name: str, value: _T, kind: Any) -> _T:

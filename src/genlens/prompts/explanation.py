@@ -73,6 +73,7 @@ class Optimisation:
         stopped: why it ended early, or None.
         looks: (step, mean score of the best restart on the seeds that chose), in order.
         nearest: for each free token the vocabulary's nearest tokens; they describe, they don't explain.
+        starts: texts that the restarts began with, the first restart's first; empty: random tokens or one given text.
     """
 
     steps: int
@@ -81,6 +82,7 @@ class Optimisation:
     stopped: str | None
     looks: tuple[tuple[int, float], ...]
     nearest: tuple[tuple[str, ...], ...]
+    starts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ def _from_content(content: dict[str, Any]) -> Explanation:
         prompts.append(PromptResult(**own))
     optimisation = dict(content["optimisation"])
     optimisation["looks"] = tuple((int(step), float(score)) for step, score in optimisation["looks"])
+    optimisation["starts"] = tuple(str(text) for text in optimisation.get("starts", ()))
     optimisation["nearest"] = tuple(tuple(names) for names in optimisation["nearest"])
     return Explanation(
         **content

@@ -103,8 +103,8 @@ def optimize_prompt(
         held_out_seeds: how many, or which; the best prompt is chosen on them. Report on others (`report_seeds`): the
             best of many is best there by luck as well.
         evaluate_every: steps between two looks at the held-out seeds. The start and the last step always count.
-        starts: random starts drawn for each restart, of which the best on `batch` pictures is taken: prompts that
-            show nothing have nearly no gradient. Only where the prompt starts from random tokens.
+        starts: random starts drawn for each restart that starts from random tokens, of which the best on `batch`
+            pictures is taken: prompts that show nothing have nearly no gradient. A start that was given is kept.
         precision: "bfloat16" renders and scores under autocast while gradients are taken.
         seed: of the noise. The same seed gives the same prompt.
         resume: where an optimisation of the same prompt with the same arguments stood; it goes on as if never stopped.
@@ -119,16 +119,10 @@ def optimize_prompt(
     for name, count in (whole if last_steps is None else whole | {"last_steps": last_steps}).items():
         check_integer(name, count, 1)
     check_integer("seed", seed, 0)
-    if not (math.isfinite(rate) and rate > 0):
-        raise UserError(f"`rate` must be a finite number > 0; got {rate!r}.")
-    for name, weight in (("diversity", diversity), ("vocabulary_pull", vocabulary_pull)):
-        if not (math.isfinite(weight) and weight >= 0):
-            raise UserError(f"`{name}` must be a finite number >= 0; got {weight!r}.")
+    check_weights(rate, diversity, vocabulary_pull, prompt.restarts)
     for name, chosen, kinds in (("noise", noise, get_args(Noise)), ("precision", precision, get_args(Precision))):
         if chosen not in kinds:
             raise UserError(f"`{name}` must be one of {', '.join(kinds)}; got {chosen!r}.")
-    if diversity > 0 and prompt.restarts < 2:
-        raise UserError("`diversity` needs at least two restarts: SoftPrompt(…, restarts=2).")
     held_out = held_out_noise(seed, held_out_seeds) if isinstance(held_out_seeds, int) else list(held_out_seeds)
     if not held_out:
         raise UserError("`held_out_seeds` must be at least one seed.")
@@ -136,6 +130,21 @@ def optimize_prompt(
     return _run(
         prompt, objective, losses, steps, rate, noise == "fresh", held_out, evaluate_every, starts, seed, resume
     )
+
+
+def check_weights(rate: float, diversity: float, vocabulary_pull: float, restarts: int) -> None:
+    """Check the optimisation's real-valued arguments.
+
+    Raises:
+        UserError: a rate that isn't finite and > 0, a weight that isn't finite and >= 0, or diversity of one restart.
+    """
+    if not (math.isfinite(rate) and rate > 0):
+        raise UserError(f"`rate` must be a finite number > 0; got {rate!r}.")
+    for name, weight in (("diversity", diversity), ("vocabulary_pull", vocabulary_pull)):
+        if not (math.isfinite(weight) and weight >= 0):
+            raise UserError(f"`{name}` must be a finite number >= 0; got {weight!r}.")
+    if diversity > 0 and restarts < 2:
+        raise UserError("`diversity` needs at least two restarts (`restarts`, `--restarts`).")
 
 
 def _run(
@@ -213,13 +222,15 @@ def spread(images: Tensor) -> Tensor:
 
 
 def _choose_starts(prompt: SoftPrompt, objective: Objective, starts: int, batch: int, seed: int) -> None:
-    """Give each restart the best of `starts` random starts."""
+    """Give each restart without a given start the best of `starts` random ones."""
     seeds = _seeds("start", seed, batch)
     for restart in range(prompt.restarts):
+        if not prompt.random_start[restart]:
+            continue
         drawn = prompt.random_states(starts, _seeds("start tokens", seed, 1, restart)[0])
         scores = [held_out_scores(prompt, state, objective, seeds).mean() for state in drawn]
         if np.isfinite(scores).any():
-            prompt.set_state(drawn[int(np.nanargmax(scores))], restart)
+            prompt.set_state(drawn[int(np.nanargmax(scores))], restart, random=True)
 
 
 def _best(

@@ -84,7 +84,7 @@ class SoftPrompt(nn.Module):
     Attributes:
         tokens: the free embeddings, (R, n_tokens, C) for each text encoder.
         gradient_generator: renders it.
-        random_start: whether they start from random tokens.
+        random_start: which restarts start from random tokens, so that others may be drawn for them.
 
     Raises:
         UserError: no text encoder; a template without `{}`; an unknown word; too many tokens.
@@ -109,7 +109,7 @@ class SoftPrompt(nn.Module):
         encoders = self.gradient_generator.encoders
         self.template = _template(template, encoders)
         self._places: list[tuple[Tensor, slice]] = [_place(one, self.template, n_tokens) for one in encoders]
-        self.random_start = start == "random"
+        self.random_start = [start == "random"] * restarts
         rng = torch.Generator("cpu").manual_seed(seed)
         self.tokens = nn.ParameterList([nn.Parameter(self._start(encoder, start, rng)) for encoder in encoders])
 
@@ -135,8 +135,13 @@ class SoftPrompt(nn.Module):
         """A copy of one restart as it is now."""
         return PromptState(tuple(one[restart].detach().clone() for one in self.tokens), score, step, restart)
 
-    def set_state(self, state: PromptState, restart: int = 0) -> None:
+    def set_state(self, state: PromptState, restart: int = 0, *, random: bool = False) -> None:
         """Give a restart the tokens of a state.
+
+        Args:
+            state: the tokens.
+            restart: which.
+            random: they are random tokens, for which `optimize_prompt` may draw others.
 
         Raises:
             UserError: they have other shapes.
@@ -145,6 +150,15 @@ class SoftPrompt(nn.Module):
         with torch.no_grad():
             for own, given in zip(self.tokens, state.tokens, strict=True):
                 own[restart] = given.to(own)
+        self.random_start[restart] = random
+
+    def state_of(self, text: str) -> PromptState:
+        """The prompt whose free tokens are those of a text, repeated until there are `n_tokens`.
+
+        Raises:
+            UserError: more tokens than that, or words that the tokenizer doesn't know.
+        """
+        return PromptState(tuple(self._of_words(one, text) for one in self.gradient_generator.encoders))
 
     def random_states(self, count: int, seed: int) -> list[PromptState]:
         """Prompts of random tokens of the vocabulary."""
@@ -190,14 +204,17 @@ class SoftPrompt(nn.Module):
         count = self.restarts * self.n_tokens
         if start == "random":
             return _random_tokens(encoder, count, rng).view(self.restarts, self.n_tokens, -1).clone()
-        own = _words(encoder, start)
-        if len(own) > self.n_tokens:
-            raise UserError(f"`start` {start!r} has {len(own)} tokens, more than `n_tokens` ({self.n_tokens}).")
-        ids = torch.as_tensor([own[i % len(own)] for i in range(self.n_tokens)], device=encoder.table.device)
-        rows = encoder.embed(ids).expand(self.restarts, -1, -1).clone()  # (R, n, C)
+        rows = self._of_words(encoder, start).expand(self.restarts, -1, -1).clone()  # (R, n, C)
         noise = torch.randn(rows[1:].shape, generator=rng).to(rows)
         rows[1:] += JITTER * encoder.table.float().std(dim=0) * noise
         return rows
+
+    def _of_words(self, encoder: TextEncoder, text: str) -> Tensor:
+        own = _words(encoder, text)
+        if len(own) > self.n_tokens:
+            raise UserError(f"`start` {text!r} has {len(own)} tokens, more than `n_tokens` ({self.n_tokens}).")
+        ids = torch.as_tensor([own[i % len(own)] for i in range(self.n_tokens)], device=encoder.table.device)
+        return encoder.embed(ids)  # (n, C)
 
     def _check(self, state: PromptState) -> None:
         wanted = [tuple(one.shape[1:]) for one in self.tokens]

@@ -56,6 +56,10 @@ class Vocabulary:
         """The caption with the words of these numbers, in this order; without any it is the unoptimised prompt."""
         return self.fill([self.words[number] for number in chosen])
 
+    def text(self, chosen: Sequence[int]) -> str:
+        """The words of these numbers as they stand in the caption."""
+        return self.joint.join(self.words[number] for number in chosen)
+
     def fill(self, words: Sequence[str]) -> str:
         """The caption with any words."""
         before, after = self.template.split("{}")

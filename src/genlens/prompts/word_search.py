@@ -42,7 +42,12 @@ class Found:
     @property
     def best(self) -> Words:
         """The caption of at least one word with the highest mean score; the shorter one of equals."""
-        return max(filter(None, self.captions), key=lambda words: (self.captions[words], -len(words)))
+        return self.ranked[0]
+
+    @property
+    def ranked(self) -> list[Words]:
+        """All captions of at least one word by their mean score, the highest first; the shorter one of equals."""
+        return sorted(filter(None, self.captions), key=lambda words: (-self.captions[words], len(words)))
 
 
 class WordSearch:

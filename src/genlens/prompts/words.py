@@ -231,8 +231,7 @@ def _chosen(found: Found, vocabulary: Vocabulary) -> list[tuple[str, str, str, f
 def _captions(
     scores: CaptionScores, found: Found, vocabulary: Vocabulary, held: list[int], top: int, confidence: float, seed: int
 ) -> tuple[RankedCaption, ...]:
-    ranked = sorted(filter(None, found.captions), key=lambda words: (-found.captions[words], len(words)))
-    kept = ranked[: max(1, top // 2)]
+    kept = found.ranked[: max(1, top // 2)]
     empty = scores(vocabulary.caption(), held)
     gains = np.stack([scores(vocabulary.caption(words), held) - empty for words in kept])
     low, high = simultaneous_intervals(gains, confidence, seed)

@@ -188,6 +188,8 @@ def _how(explanation: Explanation) -> Section:
         f"The soft prompt took {found.steps} steps; the best prompt on the seeds that chose is that of step "
         f"{found.best_step}, restart {found.best_restart + 1}."
     ]
+    if found.starts:
+        told.append(f"Its restarts began with words of the search: {'; '.join(f'“{text}”' for text in found.starts)}.")
     if found.stopped:
         told.append(found.stopped)
     nearest = "; ".join(", ".join(names) for names in found.nearest)

@@ -5,8 +5,9 @@ Names are loaded when they are first used: torch and transformers stay out of `i
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from genlens._lazy import lazy_names
 
 if TYPE_CHECKING:
     from genlens.segmenters.calibration import Calibration as Calibration
@@ -20,25 +21,18 @@ if TYPE_CHECKING:
     from genlens.segmenters.protocol import Segmenter as Segmenter
 
 _HOME = {
-    "Calibration": "calibration",
-    "CallableSegmenter": "callable",
-    "ClipSegSegmenter": "clipseg",
-    "Presence": "presence",
-    "Segmenter": "protocol",
-    "Share": "calibration",
-    "calibrate": "calibration",
-    "corrected_share": "calibration",
-    "load_segmenter": "load",
+    "Calibration": ".calibration",
+    "CallableSegmenter": ".callable",
+    "ClipSegSegmenter": ".clipseg",
+    "Presence": ".presence",
+    "Segmenter": ".protocol",
+    "Share": ".calibration",
+    "calibrate": ".calibration",
+    "corrected_share": ".calibration",
+    "load_segmenter": ".load",
 }
 """Public name -> the module of this package it lives in."""
 
 __all__ = sorted(_HOME)
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used (PEP 562)."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'genlens.segmenters' has no attribute {name!r}")
-    value = getattr(import_module(f"genlens.segmenters.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOME)

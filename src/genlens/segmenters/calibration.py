@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genlens.annotation import LabelErrors
 from genlens.errors import UserError, check_integer
 from genlens.segmenters.presence import Presence
 from genlens.segmenters.protocol import Segmenter
@@ -25,32 +26,19 @@ MIN_SKILL = 0.2
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """What a segmenter said about pictures of which the answer is known.
-
-    Attributes:
-        n_with: pictures with the object.
-        seen: those of them in which it was seen.
-        n_without: pictures without it.
-        imagined: those of them in which it was seen all the same.
-    """
-
-    n_with: int
-    seen: int
-    n_without: int
-    imagined: int
+class Calibration(LabelErrors):
+    """What a segmenter said about pictures of which the answer is known, at least one with the object, one without."""
 
     def __post_init__(self) -> None:
         """Check the counts."""
-        for total, part in (("n_with", "seen"), ("n_without", "imagined")):
-            n = check_integer(total, getattr(self, total), 1)
-            if check_integer(part, getattr(self, part), 0) > n:
-                raise UserError(f"`{part}` must be at most `{total}`; got {getattr(self, part)} of {n}.")
+        for total in ("n_with", "n_without"):
+            check_integer(total, getattr(self, total), 1)
+        super().__post_init__()
 
     @property
     def false_absent(self) -> float:
         """Share of pictures with the object in which it was missed."""
-        return 1 - self.seen / self.n_with
+        return 1 - self.sensitivity
 
     @property
     def false_present(self) -> float:

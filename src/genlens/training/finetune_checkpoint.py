@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from genlens.errors import UserError
 from genlens.files import WriteError, make_folder, remove_strays, write_atomic
 
@@ -18,7 +21,7 @@ IDENTITY_FILE = "training.json"
 LOG_FILE = "log.csv"
 QUALITY_FILE = "quality.csv"
 _CHECKPOINTS = "checkpoints"
-_OWN = (_CHECKPOINTS, "validation", "pipeline", "lora", "distill", LOG_FILE, QUALITY_FILE, IDENTITY_FILE)
+_OWN = (_CHECKPOINTS, "scores", "validation", "pipeline", "lora", "distill", LOG_FILE, QUALITY_FILE, IDENTITY_FILE)
 
 
 class TrainingFolder:
@@ -129,6 +132,32 @@ class TrainingFolder:
         if not path.exists():
             return []
         return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+
+    def save_scores(self, step: int, scores: NDArray[np.float64]) -> None:
+        """Write the scores behind a quality card.
+
+        Raises:
+            WriteError: they can't be written.
+        """
+        buffer = io.BytesIO()
+        np.save(buffer, scores, allow_pickle=False)
+        write_atomic(self._scores_file(step), buffer.getvalue())
+
+    def scores(self, step: int) -> NDArray[np.float64]:
+        """Inverse of `save_scores`.
+
+        Raises:
+            UserError: they can't be read.
+        """
+        path = self._scores_file(step)
+        try:
+            found: NDArray[np.float64] = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} can't be read: {error}. Pass --overwrite to begin anew.") from error
+        return found
+
+    def _scores_file(self, step: int) -> Path:
+        return self.path / "scores" / f"step-{step:08d}.npy"
 
     def forget_after(self, step: int) -> None:
         """Drop lines of the log and the quality card that a kill left behind the checkpoint of `step`."""

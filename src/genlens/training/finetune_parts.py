@@ -24,6 +24,8 @@ DENOISERS = {
     "PixArtSigmaPipeline": "transformer",
 }
 """Pipelines that can be fine-tuned -> their part that is."""
+_PLAIN_SIDE = 16
+"""Latents up to this side are trained with plain attention on CPUs."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,18 @@ def _refuse_unknown_words(tokenizer: Any, captions: Sequence[str]) -> None:
             )
 
 
+def _plain_attention(denoiser: Any) -> None:
+    """On a CPU, attention over few tokens without the fused kernel: its backward pass is slow, in bf16 above all.
+
+    The matrices of attention are then held in memory, so larger latents keep the kernel.
+    """
+    from diffusers.models.attention_processor import AttnProcessor
+
+    side = getattr(denoiser.config, "sample_size", None)
+    if denoiser.device.type == "cpu" and isinstance(side, int) and side <= _PLAIN_SIDE:
+        denoiser.set_attn_processor(AttnProcessor())
+
+
 class Parts:
     """A loaded pipeline: what is trained, and what turns images and captions into its inputs.
 
@@ -124,6 +138,7 @@ class Parts:
             base.folder, dtype="float32", device=device, scheduler=None, lora=(), lcm=False
         )
         self.denoiser: Any = getattr(self.pipeline, base.denoiser)
+        _plain_attention(self.denoiser)
         for part in self.pipeline.components.values():
             if isinstance(part, torch.nn.Module):
                 part.requires_grad_(False).eval()

@@ -18,6 +18,7 @@ from genlens.datasets.images import load_image
 from genlens.errors import UserError
 from genlens.seeds import row_seed
 from genlens.training.finetune_data import CaptionedImages
+from genlens.training.finetune_gain import Gain, gain
 
 Render = Callable[[Sequence[str], Sequence[int]], NDArray[np.uint8]]
 """(captions, seeds) -> uint8 (B, H, W, 3)."""
@@ -65,27 +66,37 @@ class QualityProbe:
 
     @cached_property
     def _real(self) -> list[float]:
-        return self._auroc([load_image(path) for path in self.images.paths])
+        return self._auroc(self._scores([load_image(path) for path in self.images.paths]))
 
-    def card(self, step: int, render: Render) -> list[QualityRow]:
-        """Render the held-out captions and measure; one row a concept, and their mean."""
+    def measure(self, render: Render) -> NDArray[np.float64]:
+        """Render the held-out captions: scores of the concepts, (n, D)."""
         seeds = [row_seed(self._seed, name) for name in self.images.names]
-        generated = self._auroc(list(render(self.images.captions, seeds)))
+        return self._scores(list(render(self.images.captions, seeds)))
+
+    def card(self, step: int, scores: NDArray[np.float64]) -> list[QualityRow]:
+        """What `measure` gave as a card: one row a concept, and their mean."""
+        generated = self._auroc(scores)
         rows = [QualityRow(step, *values) for values in zip(self.names, self._real, generated, strict=True)]
         means = [float(np.nanmean(values)) for values in (self._real, generated)]
         return [*rows, QualityRow(step, "mean", *means)]
 
-    def _auroc(self, images: Sequence[NDArray[np.uint8]]) -> list[float]:
-        from sklearn.metrics import roc_auc_score
+    def gain(self, before: NDArray[np.float64], after: NDArray[np.float64]) -> Gain:
+        """How much better the second scores are than the first."""
+        return gain(self._present, before, after, self._seed)
 
+    def _scores(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
         outputs = self._classifier.predict(images)
         columns = concept_columns(self._classifier, self.names, outputs.shape[1])
-        found = []
-        for present, column in zip(self._present.T, columns, strict=True):
-            scores = target_score(outputs[:, [column]], self._classifier.outputs)
-            varied = 0 < present.sum() < len(present)
-            found.append(float(roc_auc_score(present, scores)) if varied else math.nan)
-        return found
+        found = [target_score(outputs[:, [column]], self._classifier.outputs) for column in columns]
+        return np.stack(found, axis=1).astype(np.float64)
+
+    def _auroc(self, scores: NDArray[np.float64]) -> list[float]:
+        from sklearn.metrics import roc_auc_score
+
+        return [
+            float(roc_auc_score(present, column)) if 0 < present.sum() < len(present) else math.nan
+            for present, column in zip(self._present.T, scores.T, strict=True)
+        ]
 
 
 def contact_sheet(images: CaptionedImages, render: Render, seed: int) -> bytes:

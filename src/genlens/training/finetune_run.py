@@ -17,6 +17,7 @@ from genlens.progress import Progress, SilentProgress
 from genlens.training.finetune_checkpoint import LOG_FILE, QUALITY_FILE, TrainingFolder
 from genlens.training.finetune_data import CaptionedImages
 from genlens.training.finetune_export import export_pipeline, merged_denoiser
+from genlens.training.finetune_gain import Gain
 from genlens.training.finetune_loop import Loop, Loss
 from genlens.training.finetune_parts import Parts
 from genlens.training.finetune_quality import QualityProbe, QualityRow, contact_sheet
@@ -32,8 +33,8 @@ class Schedule:
         checkpoint_every: steps between two checkpoints.
         keep: checkpoints kept.
         validate_every: steps between two contact sheets and quality cards; 0: at the start and the end only.
-        render_steps: denoising steps of the pictures; None: the pipeline's own number.
-        render_guidance: their guidance; None: the pipeline's own.
+        render_steps: denoising steps of the pictures and, by default, of the result; None: the pipeline's own number.
+        render_guidance: their guidance, and the result's; None: the pipeline's own.
     """
 
     checkpoint_every: int = 200
@@ -57,12 +58,14 @@ class Trained:
         lora: file of the LoRA weights, or None.
         cards: the quality cards by step, the first that of the base.
         step: steps done.
+        gain: of the last card over the first; None: there is only one.
     """
 
     pipeline: Path | None
     lora: Path | None
     cards: tuple[tuple[QualityRow, ...], ...]
     step: int
+    gain: Gain | None = None
 
 
 class Training:
@@ -88,6 +91,7 @@ class Training:
         chosen: dict[str, Any] = dict(parts.base.defaults)
         given = {"num_inference_steps": schedule.render_steps, "guidance_scale": schedule.render_guidance}
         chosen.update({name: value for name, value in given.items() if value is not None})
+        self._chosen = chosen
         self._main = accelerator.is_main_process
         self._wait = accelerator.wait_for_everyone
         self.generator = DiffusersGenerator(parts.pipeline, size=size, channels_last=False, **chosen)
@@ -152,14 +156,20 @@ class Training:
                     sheet = contact_sheet(self._held_out, self.generator.generate, self.recipe.seed)
                     write_atomic(self.folder.path / "validation" / f"step-{step:08d}.png", sheet)
                 if self._probe:
-                    card = self._probe.card(step, self.generator.generate)
+                    scores = self._probe.measure(self.generator.generate)
+                    self.folder.save_scores(step, scores)
+                    card = self._probe.card(step, scores)
                     self.folder.append(QUALITY_FILE, [asdict(row) for row in card])
             self.parts.denoiser.train()
         self._wait()
 
     def finish(self, merge: bool, **changes: Any) -> Trained:
-        """Write the result, with the averaged weights; `changes` are those of `export_pipeline`."""
+        """Write the result, with the averaged weights; `changes` are those of `export_pipeline`.
+
+        A pipeline is told the steps and guidance that its pictures were measured with.
+        """
         pipeline = lora = None
+        changes.setdefault("defaults", self._chosen or None)
         path = self.folder.path
         if self._main:
             if self.recipe.lora_rank is None:
@@ -172,7 +182,15 @@ class Training:
                     merged = merged_denoiser(self.parts.base, type(self.parts.denoiser), weights)
                     pipeline = export_pipeline(self.parts.base, merged, path / "pipeline", **changes)
         self._wait()
-        return Trained(pipeline, lora, read_cards(path), self.loop.step)
+        cards = read_cards(path)
+        return Trained(pipeline, lora, cards, self.loop.step, self._gain(cards))
+
+    def _gain(self, cards: Sequence[Sequence[QualityRow]]) -> Gain | None:
+        """Of the last card over the first, where there are two and a probe."""
+        if self._probe is None or len(cards) < 2:
+            return None
+        before, after = (self.folder.scores(card[0].step) for card in (cards[0], cards[-1]))
+        return self._probe.gain(before, after)
 
 
 def read_cards(folder: Path) -> tuple[tuple[QualityRow, ...], ...]:

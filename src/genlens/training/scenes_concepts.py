@@ -7,12 +7,8 @@ learn from real photographs only; no generated picture and no prototype is among
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +19,8 @@ from genlens.datasets.scenes import Scene, draw, sample_counts, sample_scenes
 from genlens.datasets.scenes_captions import CONCEPTS, caption_of
 from genlens.datasets.scenes_drawing import COLOURS, KINDS
 from genlens.generators.scenes_drawer import ScenesDrawer
-from genlens.training.concept_nets import Batches, Recipe, augment, concept_quality, train_concept_net
+from genlens.training.concept_nets import Recipe, augment, concept_quality
+from genlens.training.shipped_nets import Quality, main, recipe_lines, train_and_write
 
 GROUND = (*KINDS, *COLOURS, "frame")
 """Names of what the background may be."""
@@ -88,7 +85,7 @@ class PooledBatches:
         return self.images[rows], self.labels[rows]
 
 
-def measure(net: ConceptNet, n: int = 2000) -> dict[str, Any]:
+def measure(net: ConceptNet, n: int = 2000) -> Quality:
     """Quality on the test photographs: scenes of the data set, and the same with the augmentation's faults."""
     photos = load_photos("test")
     scenes = sample_scenes(n, HELD_OUT_SEED, photos, "test")
@@ -97,25 +94,22 @@ def measure(net: ConceptNet, n: int = 2000) -> dict[str, Any]:
     return {"clean": concept_quality(net, images, labels), "faulty": concept_quality(net, faulty, labels)}
 
 
-def card(name: str, recipe: Recipe, quality: dict[str, Any], n_weights: int, seconds: float) -> str:
+def card(name: str, recipe: Recipe, quality: Quality, n_weights: int, seconds: float) -> str:
     """The model card, in Markdown."""
     rows = POOL + recipe.steps * _FRESH
     extra = ", and whether two and three of a class are there" if name == "scenes_judge" else ""
+    data = (
+        f"- Data: {rows:,} scenes of the 50,000 training photographs of Fashion-MNIST, data seeds from",
+        f"  {DATA_SEEDS[name]}, a third in the drawer's layout; each is used about five times.",
+    )
+    command = f"python -m genlens.training.scenes_concepts OUT {name}"
     lines = [
         f"# {name}",
         "",
         "Says what a 64 x 64 scene (`genlens.datasets.scenes`) shows, one log-odds each: the ten classes",
         f"({', '.join(CONCEPTS)}), kind ({', '.join(KINDS)}) and",
         f"colour ({', '.join(COLOURS)}) of the background, a white frame{extra}.",
-        "Weights are safetensors; `genlens.classifiers.ConceptNet.load(folder)` reads them.",
-        "",
-        f"- Network: `{recipe.architecture}`, width {recipe.width}, {n_weights:,} weights; float32.",
-        f"- Data: {rows:,} scenes of the 50,000 training photographs of Fashion-MNIST, data seeds from",
-        f"  {DATA_SEEDS[name]}, a third in the drawer's layout; each is used about five times.",
-        "- Augmentation: shift, blur, colour cast, fine and coarse noise (`genlens.training.concept_nets.augment`).",
-        f"- Training: {recipe.steps} steps of {BATCH}, AdamW, rate {recipe.rate}, seed {recipe.seed};",
-        f"  {seconds:.0f} s of processor time. Repeat it with `python -m genlens.training.scenes_concepts OUT {name}`.",
-        "",
+        *recipe_lines(recipe, n_weights, seconds, batch=BATCH, data=data, command=command),
         f"Quality on {quality['clean']['n']:,} scenes of the test photographs (`quality.json` has every output):",
         "",
         "| output | AUROC, clean | AUROC, with faults |",
@@ -130,23 +124,12 @@ def card(name: str, recipe: Recipe, quality: dict[str, Any], n_weights: int, sec
 
 def train(name: str, out: Path, log: Callable[[str], None] = print) -> ConceptNet:
     """Train one of the two nets and write weights, config, card and quality to `out`."""
-    recipe, start = RECIPES[name], time.process_time()
-    batches: Batches = PooledBatches(NAMES[name], DATA_SEEDS[name])
-    net = train_concept_net(batches, NAMES[name], recipe, log=log)
-    seconds = time.process_time() - start
-    net.save(out, recipe={**recipe.spec(), "batch": BATCH, "data_seed": DATA_SEEDS[name]})
-    quality = measure(ConceptNet.load(out, device="cpu"))
-    n_weights = sum(weight.numel() for weight in net.module.parameters())
-    (out / "quality.json").write_text(json.dumps(quality, indent=2) + "\n", encoding="utf-8")
-    (out / "CARD.md").write_text(card(name, recipe, quality, n_weights, seconds), encoding="utf-8")
-    for kind, found in quality.items():
-        log(f"{name} {kind}: AUROC mean {found['auroc_mean']:.5f}, min {found['auroc_min']:.5f}")
-    return net
+    names, seed = NAMES[name], DATA_SEEDS[name]
+    return train_and_write(
+        name, out, RECIPES[name], names, lambda: PooledBatches(names, seed), batch=BATCH, data_seed=seed,
+        measure=measure, card=card, log=log,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path, help="folder to write")
-    parser.add_argument("net", choices=sorted(RECIPES))
-    arguments = parser.parse_args()
-    train(arguments.net, arguments.out)
+    main(train, RECIPES, __doc__)

@@ -24,12 +24,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from genlens.training import shapes_generator
 from genlens.training.scenes_autoencoder import build_autoencoder
 from genlens.training.scenes_data import CoupledRows, real_images, sample_coupled
 from genlens.training.scenes_text import train_text_encoder
 from genlens.training.shapes_decoder import train_decoder
-from genlens.training.shapes_denoiser import Recipe, Trainer, append_log
-from genlens.training.shapes_generator import export_pipeline, load_encoders
+from genlens.training.shapes_denoiser import Recipe, Trainer
+from genlens.training.shapes_generator import export_pipeline, load_denoiser, load_encoders, stage_parser
 from genlens.training.shapes_pool import Batch, Encoders
 from genlens.training.shapes_vae import to_tensor
 from genlens.training.team import Team, run_team
@@ -92,14 +93,7 @@ def load_stages(folder: Path, vae: str = "vae") -> SceneEncoders:
 def train_denoiser(team: Team, folder: Path, recipe: Recipe, resume: bool) -> None:
     """Stage 3 in one process of a team; the first prints and logs a line a minute."""
     _settle(team)
-    trainer = SceneTrainer(load_stages(folder), recipe, folder, team)
-    if resume:
-        trainer.resume()
-    for row in trainer.run():
-        if not row:
-            continue
-        append_log(folder / "training_log.csv", row)
-        print("denoiser", row, flush=True)
+    shapes_generator.train_denoiser(SceneTrainer(load_stages(folder), recipe, folder, team), folder, resume)
 
 
 @torch.no_grad()
@@ -116,13 +110,10 @@ def scene_rows(encoders: Any, n: int, seed: int) -> tuple[Batch, NDArray[np.uint
 
 def tune_decoder(team: Team, folder: Path, seconds: float) -> None:
     """The decoder, to `folder`/vae_tuned: from the encoder's latents; or, once it is there, from the denoiser's."""
-    from diffusers import PixArtTransformer2DModel
-
     _settle(team)
     tuned, model, rate = folder / "vae_tuned", None, 2e-3
     if tuned.exists():
-        model = PixArtTransformer2DModel.from_pretrained(folder / "transformer").eval().requires_grad_(False)
-        rate = 1e-3
+        model, rate = load_denoiser(folder), 1e-3
     encoders = load_stages(folder, "vae_tuned" if tuned.exists() else "vae")
     train_decoder(encoders, model, tuned, seconds, rate=rate, rows_of=scene_rows, noise=0.03, team=team)
 
@@ -134,13 +125,7 @@ def export(folder: Path, to: Path) -> None:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m genlens.training.scenes_generator", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("stage", choices=("vae", "text", "denoiser", "decoder", "export"))
-    parser.add_argument("--out", type=Path, required=True, help="folder that the stages share")
-    parser.add_argument("--seconds", type=float, default=600.0, help="wall-clock time of this stage")
-    parser.add_argument("--to", type=Path, help="pipeline directory that `export` writes")
-    parser.add_argument("--resume", action="store_true", help="go on from the denoiser's checkpoint")
+    parser = stage_parser("scenes_generator", __doc__)
     parser.add_argument("--workers", type=int, default=1, help="processes of the denoiser, one thread each if several")
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args(argv)

@@ -36,7 +36,7 @@ from genlens.training.segmenter_model import (
     vision_layers,
 )
 from genlens.training.segmenter_text import new_tokenizer, phrase
-from genlens.training.shapes_vae import warmup_cosine
+from genlens.training.timed import warmup_cosine
 
 if TYPE_CHECKING:
     from transformers import CLIPSegForImageSegmentation, PreTrainedTokenizerFast

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genlens.classifiers.concept_net import ConceptNet
 from genlens.datasets import shapes
-from genlens.training.concept_nets import Batches, Recipe, augment, concept_quality, train_concept_net
+from genlens.training.concept_nets import Batches, Recipe, augment, concept_quality
 from genlens.training.shapes_data import Rows, sample_rows
+from genlens.training.shipped_nets import Quality, main, recipe_lines, train_and_write
 
 RECIPES = {
     "shapes_concepts": Recipe("plain", width=16, steps=700, seed=11),
@@ -56,7 +53,7 @@ def shapes_batches(first_seed: int, batch: int = BATCH) -> Batches:
     return batches
 
 
-def measure(net: ConceptNet, n: int = 4000) -> dict[str, Any]:
+def measure(net: ConceptNet, n: int = 4000) -> Quality:
     """Quality on held-out drawings: clean, overlapping, and with the augmentation's faults."""
     clean = sample_rows(n, HELD_OUT_SEED, donors=0.0, crowded=0.0)
     overlapping = sample_rows(n, HELD_OUT_SEED + 1, donors=1.0, crowded=0.0)
@@ -68,21 +65,17 @@ def measure(net: ConceptNet, n: int = 4000) -> dict[str, Any]:
     }
 
 
-def card(name: str, recipe: Recipe, quality: dict[str, Any], n_weights: int, seconds: float) -> str:
+def card(name: str, recipe: Recipe, quality: Quality, n_weights: int, seconds: float) -> str:
     """The model card, in Markdown."""
+    data = (
+        f"- Data: {recipe.steps * BATCH:,} drawings (`genlens.datasets.shapes`), data seeds from {DATA_SEEDS[name]},",
+        "  a fifth of them with overlapping shapes, a quarter crowded; none is seen twice.",
+    )
     lines = [
         f"# {name}",
         "",
         f"Says which of the six shapes a 64 x 64 picture shows, one log-odds each: {', '.join(shapes.CONCEPTS)}.",
-        "Weights are safetensors; `genlens.classifiers.ConceptNet.load(folder)` reads them.",
-        "",
-        f"- Network: `{recipe.architecture}`, width {recipe.width}, {n_weights:,} weights; float32.",
-        f"- Data: {recipe.steps * BATCH:,} drawings (`genlens.datasets.shapes`), data seeds from {DATA_SEEDS[name]},",
-        "  a fifth of them with overlapping shapes, a quarter crowded; none is seen twice.",
-        "- Augmentation: shift, blur, colour cast, fine and coarse noise (`genlens.training.concept_nets.augment`).",
-        f"- Training: {recipe.steps} steps of {BATCH}, AdamW, rate {recipe.rate}, seed {recipe.seed};",
-        f"  {seconds:.0f} s of processor time. Repeat it with `runs/train_shapes_concepts.sh`.",
-        "",
+        *recipe_lines(recipe, n_weights, seconds, batch=BATCH, data=data, command="runs/train_shapes_concepts.sh"),
         f"Quality on {quality['clean']['n']:,} held-out drawings of each kind (`quality.json` has every concept):",
         "",
         "| pictures | AUROC mean | AUROC min | right at probability 1/2 |",
@@ -100,22 +93,12 @@ def card(name: str, recipe: Recipe, quality: dict[str, Any], n_weights: int, sec
 
 def train(name: str, out: Path, log: Callable[[str], None] = print) -> ConceptNet:
     """Train one of the two nets and write weights, config, card and quality to `out`."""
-    recipe, start = RECIPES[name], time.process_time()
-    net = train_concept_net(shapes_batches(DATA_SEEDS[name]), shapes.CONCEPTS, recipe, log=log)
-    seconds = time.process_time() - start
-    net.save(out, recipe={**recipe.spec(), "batch": BATCH, "data_seed": DATA_SEEDS[name]})
-    quality = measure(ConceptNet.load(out, device="cpu"))
-    n_weights = sum(weight.numel() for weight in net.module.parameters())
-    (out / "quality.json").write_text(json.dumps(quality, indent=2) + "\n", encoding="utf-8")
-    (out / "CARD.md").write_text(card(name, recipe, quality, n_weights, seconds), encoding="utf-8")
-    for kind, found in quality.items():
-        log(f"{name} {kind}: AUROC mean {found['auroc_mean']:.5f}, min {found['auroc_min']:.5f}")
-    return net
+    seed = DATA_SEEDS[name]
+    return train_and_write(
+        name, out, RECIPES[name], shapes.CONCEPTS, lambda: shapes_batches(seed), batch=BATCH, data_seed=seed,
+        measure=measure, card=card, log=log,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path, help="folder to write")
-    parser.add_argument("net", choices=sorted(RECIPES))
-    arguments = parser.parse_args()
-    train(arguments.net, arguments.out)
+    main(train, RECIPES, __doc__)

@@ -5,7 +5,6 @@ The encoder stays as it is, so the latents keep their meaning and the denoiser i
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +17,15 @@ from torch import Tensor
 from genlens.training.shapes_data import GENERATOR_SEEDS
 from genlens.training.shapes_denoiser import LAST_TIME, denoise, new_scheduler
 from genlens.training.shapes_pool import Batch, Encoders, sample_captioned
-from genlens.training.shapes_vae import to_tensor, warmup_cosine
+from genlens.training.shapes_vae import to_tensor
 from genlens.training.team import Team
+from genlens.training.timed import TimedTraining
 
 if TYPE_CHECKING:
     from diffusers import PixArtTransformer2DModel
 
+RowsOf = Callable[[Encoders, int, int], tuple[Batch, NDArray[np.uint8]]]
+"""(encoders, number of rows, seed) -> rows as the denoiser sees them and their pictures, uint8 (N, 64, 64, 3)."""
 FIRST_SEED = GENERATOR_SEEDS + 40_000_000
 PRESENCE_SHARE = 0.4
 
@@ -60,7 +62,7 @@ def train_decoder(
     seconds: float,
     batch: int = 64,
     rate: float = 4e-4,
-    rows_of: Callable[[Encoders, int, int], tuple[Batch, NDArray[np.uint8]]] = shapes_rows,
+    rows_of: RowsOf = shapes_rows,
     noise: float = 0.1,
     team: Team | None = None,
 ) -> None:
@@ -75,30 +77,19 @@ def train_decoder(
         rate: the highest learning rate.
         noise: on the encoder's latents.
         team: processes that share the batch; None: this one alone.
-        rows_of: (encoders, number of rows, seed) -> rows and their pictures, uint8 (N, 64, 64, 3).
+        rows_of: makes rows.
     """
     vae: Any = encoders.vae
     team = team or Team()
     decoder = vae.decoder.requires_grad_(True).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(decoder.parameters(), lr=rate, weight_decay=0.0)
     rng = torch.Generator().manual_seed(FIRST_SEED + team.rank)
-    start, step = time.monotonic(), 0
-    while (elapsed := team.same(time.monotonic() - start)) < seconds:
-        for group in optimizer.param_groups:
-            group["lr"] = rate * warmup_cosine(elapsed / seconds)
+    training = TimedTraining("decoder", decoder, seconds, rate, team=team)
+    for step in training.steps():
         rows, pictures = rows_of(encoders, batch // team.size, FIRST_SEED + team.size * step + team.rank)
         latents = latents_to_decode(model, rows, rng, noise)
         images = to_tensor(pictures)
         with torch.autocast("cpu", torch.bfloat16):
             error = vae.decode(latents).sample.float() - images
-        loss = error.square().mean() + 0.1 * error.abs().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        team.average_gradients(decoder)
-        torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
-        optimizer.step()
-        if step % 50 == 0 and not team.rank:
-            print(f"decoder {elapsed:5.0f} s  step {step}  loss {loss:.4f}", flush=True)
-        step += 1
+        training.update(error.square().mean() + 0.1 * error.abs().mean())
     if not team.rank:
         vae.save_pretrained(out)

@@ -18,15 +18,18 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from genlens.training.shapes_decoder import train_decoder
+from genlens.training.shapes_decoder import RowsOf, shapes_rows, train_decoder
 from genlens.training.shapes_denoiser import Recipe, Trainer, append_log, new_scheduler
 from genlens.training.shapes_pool import Encoders
 from genlens.training.shapes_text import train_text_encoder
 from genlens.training.shapes_vae import train_vae
+
+if TYPE_CHECKING:
+    from diffusers import PixArtTransformer2DModel
 
 
 def load_encoders(folder: Path, vae: str = "vae") -> Encoders:
@@ -39,22 +42,26 @@ def load_encoders(folder: Path, vae: str = "vae") -> Encoders:
     return Encoders(autoencoder, AutoTokenizer.from_pretrained(folder / "tokenizer"), text_encoder)
 
 
-def train_denoiser(folder: Path, recipe: Recipe, resume: bool) -> None:
+def train_denoiser(trainer: Trainer, folder: Path, resume: bool) -> None:
     """Stage 3; prints and logs a line a minute."""
-    trainer = Trainer(load_encoders(folder), recipe, folder)
     if resume:
         trainer.resume()
     for row in trainer.run():
-        append_log(folder / "training_log.csv", row)
-        print("denoiser", row, flush=True)
+        if row:  # other processes of a team have nothing to say
+            append_log(folder / "training_log.csv", row)
+            print("denoiser", row, flush=True)
 
 
-def tune_decoder(folder: Path, seconds: float) -> None:
-    """Stage 4; the autoencoder with the tuned decoder goes to `folder`/vae_tuned."""
+def load_denoiser(folder: Path) -> PixArtTransformer2DModel:
+    """The denoiser that stage 3 left in `folder`, frozen."""
     from diffusers import PixArtTransformer2DModel
 
-    model = PixArtTransformer2DModel.from_pretrained(folder / "transformer").eval().requires_grad_(False)
-    train_decoder(load_encoders(folder), model, folder / "vae_tuned", seconds)
+    return PixArtTransformer2DModel.from_pretrained(folder / "transformer").eval().requires_grad_(False)
+
+
+def tune_decoder(encoders: Encoders, folder: Path, seconds: float, rows_of: RowsOf = shapes_rows) -> None:
+    """Stage 4; the autoencoder with the tuned decoder goes to `folder`/vae_tuned. See `train_decoder`."""
+    train_decoder(encoders, load_denoiser(folder), folder / "vae_tuned", seconds, rows_of=rows_of)
 
 
 def export_pipeline(folder: Path, to: Path) -> None:
@@ -89,14 +96,20 @@ def _tidy(to: Path) -> None:
         path.write_text(path.read_text().replace("TokenizersBackend", "PreTrainedTokenizerFast"))
 
 
-def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m genlens.training.shapes_generator", description=__doc__)
+def stage_parser(module: str, description: str | None, seconds: float = 600.0) -> argparse.ArgumentParser:
+    """Options that the recipes of all generators have; `seconds` is the default time of a stage."""
+    parser = argparse.ArgumentParser(prog=f"python -m genlens.training.{module}", description=description)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("stage", choices=("vae", "text", "denoiser", "decoder", "export"))
     parser.add_argument("--out", type=Path, required=True, help="folder that the stages share")
-    parser.add_argument("--seconds", type=float, default=600.0, help="wall-clock time of this stage")
+    parser.add_argument("--seconds", type=float, default=seconds, help="wall-clock time of this stage")
     parser.add_argument("--to", type=Path, help="pipeline directory that `export` writes")
     parser.add_argument("--resume", action="store_true", help="go on from the denoiser's checkpoint")
+    return parser
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = stage_parser("shapes_generator", __doc__)
     parser.add_argument("--threads", type=int, default=2)
     for name in ("batch", "presence_share", "pure_noise_share", "rate", "seed"):
         kind = type(getattr(Recipe, name))
@@ -117,9 +130,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         train_text_encoder(options.out, options.seconds)
     elif options.stage == "denoiser":
         names = ("seconds", "batch", "presence_share", "pure_noise_share", "rate", "seed", "muon")
-        train_denoiser(options.out, replace(Recipe(), **{n: getattr(options, n) for n in names}), options.resume)
+        recipe = replace(Recipe(), **{n: getattr(options, n) for n in names})
+        train_denoiser(Trainer(load_encoders(options.out), recipe, options.out), options.out, options.resume)
     elif options.stage == "decoder":
-        tune_decoder(options.out, options.seconds)
+        tune_decoder(load_encoders(options.out), options.out, options.seconds)
     else:
         export_pipeline(options.out, options.to)
 

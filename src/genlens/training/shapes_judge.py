@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +20,8 @@ from torch import Tensor, nn
 
 from genlens.datasets import shapes
 from genlens.training.shapes_data import JUDGE_SEEDS, sample_rows
-from genlens.training.shapes_vae import to_tensor, warmup_cosine
+from genlens.training.shapes_vae import to_tensor
+from genlens.training.timed import TimedTraining
 
 WIDTHS = (32, 48, 96)
 
@@ -80,22 +80,14 @@ def train_judge(seconds: float, batch: int = 96, rate: float = 3e-3) -> Judge:
     torch.manual_seed(0)
     judge = Judge()
     judge.features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(judge.parameters(), lr=rate, weight_decay=1e-3)
-    start, step = time.monotonic(), 0
-    while (elapsed := time.monotonic() - start) < seconds:
-        for group in optimizer.param_groups:
-            group["lr"] = rate * warmup_cosine(elapsed / seconds)
+    training = TimedTraining("judge", judge, seconds, rate, weight_decay=1e-3, clip=None, every=100)
+    for step in training.steps():
         rows = sample_rows(batch, JUDGE_SEEDS + step)
         pixels = disturb(to_tensor(rows.images()), np.random.default_rng(JUDGE_SEEDS + step))
         with torch.autocast("cpu", torch.bfloat16):
             logits = judge(pixels)
-        loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), torch.from_numpy(rows.presence).float())
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if step % 100 == 0:
-            print(f"judge {elapsed:5.0f} s  step {step}  loss {loss:.4f}", flush=True)
-        step += 1
+        present = torch.from_numpy(rows.presence).float()
+        training.update(nn.functional.binary_cross_entropy_with_logits(logits.float(), present))
     return judge.eval()
 
 

@@ -7,7 +7,6 @@ At all other tokens it must be zero in these channels. So the denoiser sees one 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +18,10 @@ from torch import Tensor
 
 from genlens.datasets import shapes
 from genlens.training.shapes_data import GENERATOR_SEEDS, sample_rows
-from genlens.training.shapes_vae import warmup_cosine
+from genlens.training.timed import TimedTraining
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import CLIPTextModel, PreTrainedTokenizerFast
 
 MAX_TOKENS = 48
@@ -29,7 +29,7 @@ FREQUENCIES = (1, 2, 3, 4, 6, 8, 10, 12)
 TARGET_CHANNELS = 6 + 2 + 2 + 6 * 2 * len(FREQUENCIES)
 HIDDEN = 128
 _NAMED = 6
-_SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]")
+SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]")
 _WORDS = ("red", "green", "blue", "circle", "rectangle", ",")
 _OTHER = ("person", "couch", "2 tv", "1 cup", "Age: 1", "Findings:", "a photo of 3 dogs")
 
@@ -39,10 +39,9 @@ Segment = tuple[int, "tuple[int, ...] | None"]
 
 def new_tokenizer(words: Sequence[str] = _WORDS, length: int = MAX_TOKENS) -> PreTrainedTokenizerFast:
     """A word tokenizer: `words` (the comma that ends a segment among them) and 0-64; "(12, 40)" becomes "12 40"."""
-    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-    vocabulary = {w: i for i, w in enumerate((*_SPECIAL, *words, *(str(i) for i in range(65))))}
+    vocabulary = {w: i for i, w in enumerate((*SPECIAL, *words, *(str(i) for i in range(65))))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     inner_comma, parentheses = Regex(r",(?=\s*\d+\s*\))"), Regex(r"[()]")
     tokenizer.normalizer = normalizers.Sequence(
@@ -51,10 +50,18 @@ def new_tokenizer(words: Sequence[str] = _WORDS, length: int = MAX_TOKENS) -> Pr
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation("isolated")]
     )
+    return finished_tokenizer(tokenizer, vocabulary, length)
+
+
+def finished_tokenizer(tokenizer: Tokenizer, vocabulary: dict[str, int], length: int) -> PreTrainedTokenizerFast:
+    """A word tokenizer that puts start and end around a text of at most `length` tokens, as transformers has it."""
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
+
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[BOS] $A [EOS]", special_tokens=[("[BOS]", vocabulary["[BOS]"]), ("[EOS]", vocabulary["[EOS]"])]
     )
-    names = dict(zip(("pad_token", "unk_token", "bos_token", "eos_token"), _SPECIAL, strict=True))
+    names = dict(zip(("pad_token", "unk_token", "bos_token", "eos_token"), SPECIAL, strict=True))
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=length, **names)
 
 
@@ -179,19 +186,12 @@ def train_text_encoder(
     return tokenizer, encoder
 
 
-def fit_text_encoder(encoder: CLIPTextModel, loss_of: Callable[[int], Tensor], seconds: float, rate: float) -> None:
-    """Minimise `loss_of(step)` for `seconds`; prints a line every 50 steps."""
-    optimizer = torch.optim.AdamW(encoder.parameters(), lr=rate, weight_decay=0.0, betas=(0.9, 0.98))
-    start, step = time.monotonic(), 0
-    while (elapsed := time.monotonic() - start) < seconds:
-        for group in optimizer.param_groups:
-            group["lr"] = rate * warmup_cosine(elapsed / seconds)
+def fit_text_encoder(
+    encoder: CLIPTextModel, loss_of: Callable[[int], Tensor], seconds: float, rate: float, every: int = 50
+) -> None:
+    """Minimise `loss_of(step)` for `seconds`; prints a line in `every` steps."""
+    training = TimedTraining("text", encoder, seconds, rate, betas=(0.9, 0.98), every=every)
+    for step in training.steps():
         with torch.autocast("cpu", torch.bfloat16):
             loss = loss_of(step)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
-        optimizer.step()
-        if step % 50 == 0:
-            print(f"text {elapsed:5.0f} s  step {step}  loss {loss:.4f}", flush=True)
-        step += 1
+        training.update(loss)

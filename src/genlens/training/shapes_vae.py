@@ -6,8 +6,6 @@ added to them in training, so the decoder forgives the denoiser's small errors.
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,7 @@ from torch import Tensor
 
 from genlens.training.shapes_data import GENERATOR_SEEDS, sample_rows
 from genlens.training.team import Team
+from genlens.training.timed import TimedTraining
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderTiny
@@ -43,13 +42,6 @@ def new_vae(channels: int = LATENT_CHANNELS) -> AutoencoderTiny:
 def to_tensor(images: NDArray[np.uint8]) -> Tensor:
     """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) in [-1, 1], channels last in memory."""
     return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-
-
-def warmup_cosine(progress: float, warmup: float = 0.03) -> float:
-    """Factor on the learning rate at a share `progress` in [0, 1] of the training time."""
-    if progress < warmup:
-        return progress / warmup
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warmup) / (1 - warmup))))
 
 
 def vae_loss(vae: AutoencoderTiny, images: Tensor, noise: float = 0.1) -> tuple[Tensor, Tensor]:
@@ -86,22 +78,12 @@ def train_vae(
     team = team or Team()
     torch.manual_seed(seed)
     vae: Any = (start_from or new_vae()).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=rate, weight_decay=0.0)
-    start, step = time.monotonic(), 0
-    while (elapsed := team.same(time.monotonic() - start)) < seconds:
-        for group in optimizer.param_groups:
-            group["lr"] = rate * warmup_cosine(elapsed / seconds)
+    training = TimedTraining("vae", vae, seconds, rate, team=team)
+    for step in training.steps():
         images = to_tensor(images_of(batch // team.size, GENERATOR_SEEDS + team.size * step + team.rank))
         with torch.autocast("cpu", torch.bfloat16):
             reconstruction, penalty = vae_loss(vae, images, noise)
-        optimizer.zero_grad()
-        (reconstruction + 0.05 * penalty).backward()
-        team.average_gradients(vae)
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        if step % 50 == 0 and not team.rank:
-            print(f"vae {elapsed:5.0f} s  step {step}  loss {reconstruction:.4f}  penalty {penalty:.4f}", flush=True)
-        step += 1
+        training.update(reconstruction + 0.05 * penalty, loss=reconstruction, penalty=penalty)
     if not team.rank:
         vae.save_pretrained(out)
     return vae

@@ -13,7 +13,6 @@ Unlike there the pairs are observational: findings hang on age, BMI and sex, and
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,9 +25,14 @@ from torch import Tensor
 
 from genlens.datasets.xray import sample
 from genlens.datasets.xray_drawing import N_ANATOMY, draw
-from genlens.training.shapes_decoder import train_decoder
-from genlens.training.shapes_denoiser import Recipe, Trainer, append_log
-from genlens.training.shapes_generator import export_pipeline, load_encoders
+from genlens.training.shapes_denoiser import Recipe, Trainer
+from genlens.training.shapes_generator import (
+    export_pipeline,
+    load_encoders,
+    stage_parser,
+    train_denoiser,
+    tune_decoder,
+)
 from genlens.training.shapes_pool import Batch, Encoders
 from genlens.training.shapes_vae import LATENT_CHANNELS, to_tensor, train_vae
 from genlens.training.xray_text import MAX_TOKENS, train_text_encoder
@@ -70,24 +74,6 @@ def _encoders(folder: Path) -> XrayEncoders:
     return XrayEncoders(**vars(load_encoders(folder)))
 
 
-def train_denoiser(folder: Path, seconds: float, resume: bool) -> None:
-    """Stage 3; prints and logs a line a minute. Both held-out columns of the log are of the same kind here."""
-    trainer = Trainer(_encoders(folder), replace(RECIPE, seconds=seconds), folder)
-    if resume and (folder / "checkpoint.pt").exists():
-        trainer.resume()
-    for row in trainer.run():
-        append_log(folder / "training_log.csv", row)
-        print("denoiser", row, flush=True)
-
-
-def tune_decoder(folder: Path, seconds: float) -> None:
-    """Stage 4; the autoencoder with the tuned decoder goes to `folder`/vae_tuned."""
-    from diffusers import PixArtTransformer2DModel
-
-    model = PixArtTransformer2DModel.from_pretrained(folder / "transformer").eval().requires_grad_(False)
-    train_decoder(_encoders(folder), model, folder / "vae_tuned", seconds, rows_of=_rows)
-
-
 def _rows(encoders: Encoders, n: int, seed: int) -> tuple[Batch, NDArray[np.uint8]]:
     """Fresh rows as the denoiser sees them, and their pictures."""
     return encoders.batch(n, seed, RECIPE.presence_share), pairs(n, seed)[2]
@@ -95,14 +81,7 @@ def _rows(encoders: Encoders, n: int, seed: int) -> tuple[Batch, NDArray[np.uint
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one stage."""
-    parser = argparse.ArgumentParser(prog="python -m genlens.training.xray_generator", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("stage", choices=("vae", "text", "denoiser", "decoder", "export"))
-    parser.add_argument("--out", type=Path, required=True, help="folder that the stages share")
-    parser.add_argument("--seconds", type=float, default=300.0, help="wall-clock time of this stage")
-    parser.add_argument("--to", type=Path, help="pipeline directory that `export` writes")
-    parser.add_argument("--resume", action="store_true", help="go on from the denoiser's checkpoint")
-    options = parser.parse_args(argv)
+    options = stage_parser("xray_generator", __doc__, 300.0).parse_args(argv)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -111,9 +90,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif options.stage == "text":
         train_text_encoder(options.out, options.seconds)
     elif options.stage == "denoiser":
-        train_denoiser(options.out, options.seconds, options.resume)
+        # both held-out columns of its log are of the same kind here
+        trainer = Trainer(_encoders(options.out), replace(RECIPE, seconds=options.seconds), options.out)
+        train_denoiser(trainer, options.out, options.resume and (options.out / "checkpoint.pt").exists())
     elif options.stage == "decoder":
-        tune_decoder(options.out, options.seconds)
+        tune_decoder(_encoders(options.out), options.out, options.seconds, _rows)
     else:
         export_pipeline(options.out, options.to)
 

@@ -9,7 +9,6 @@ as in any data set, so what it makes of "Age: 0 … 72-year-old" is nobody's cho
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +20,7 @@ from torch import Tensor
 from genlens.datasets.xray import sample
 from genlens.datasets.xray_drawing import SIGNS
 from genlens.datasets.xray_reports import COMPLAINTS, DENIED, STATED, mention, read_fields, read_findings
-from genlens.training.shapes_text import HIDDEN
-from genlens.training.shapes_vae import warmup_cosine
+from genlens.training.shapes_text import SPECIAL, finished_tokenizer, fit_text_encoder, new_text_encoder
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel, PreTrainedTokenizerFast
@@ -32,7 +30,6 @@ MAX_TOKENS = 64
 TARGET_CHANNELS = 3 + 3 * len(SIGNS)
 TEXT_SEED = 3_000_000_000
 """Seeds of the rows that the generator's texts and pictures are trained on start here."""
-_SPECIAL = ("[PAD]", "[UNK]", "[BOS]", "[EOS]")
 _OTHER = "age bmi sex findings impression examination indication comparison none available chest portable ap with "
 _OTHER += "evaluate for pneumonia no acute cardiopulmonary process patient radiograph left right man woman"
 
@@ -43,13 +40,12 @@ def vocabulary() -> dict[str, int]:
     texts += [mention("person", 50, 20, female) for female in (False, True)]
     texts += [mention("habitus", 50, bmi, True) for bmi in (20, 40)]
     words = {word for text in texts for word in re.findall(r"[a-z]+", text.lower())} - {"side"}
-    return {word: i for i, word in enumerate((*_SPECIAL, *sorted(words), *(str(i) for i in range(100))))}
+    return {word: i for i, word in enumerate((*SPECIAL, *sorted(words), *(str(i) for i in range(100))))}
 
 
 def new_tokenizer() -> PreTrainedTokenizerFast:
     """A word tokenizer that leaves punctuation out."""
-    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
     known = vocabulary()
     tokenizer = Tokenizer(models.WordLevel(known, unk_token="[UNK]"))
@@ -57,32 +53,7 @@ def new_tokenizer() -> PreTrainedTokenizerFast:
         [normalizers.Lowercase(), normalizers.Replace(Regex(r"[^a-z0-9]+"), " ")]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[BOS] $A [EOS]", special_tokens=[("[BOS]", known["[BOS]"]), ("[EOS]", known["[EOS]"])]
-    )
-    names = dict(zip(("pad_token", "unk_token", "bos_token", "eos_token"), _SPECIAL, strict=True))
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=MAX_TOKENS, **names)
-
-
-def new_text_encoder(tokenizer: PreTrainedTokenizerFast) -> CLIPTextModel:
-    """An untrained CLIP text encoder of two layers for this tokenizer."""
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    config = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=HIDDEN,
-        intermediate_size=3 * HIDDEN,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        projection_dim=HIDDEN,
-        max_position_embeddings=MAX_TOKENS,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    encoder = CLIPTextModel(config)
-    encoder.set_attn_implementation("eager")  # twice as fast as the fused kernel's backward pass on CPUs
-    return encoder
+    return finished_tokenizer(tokenizer, known, MAX_TOKENS)
 
 
 def target_features(captions: list[str]) -> NDArray[np.float32]:
@@ -111,20 +82,11 @@ def train_text_encoder(out: Path, seconds: float, batch: int = 128, rate: float 
     """Train on captions alone for `seconds`; saves `out`/tokenizer and `out`/text_encoder."""
     torch.manual_seed(0)
     tokenizer = new_tokenizer()
-    encoder = new_text_encoder(tokenizer)
-    optimizer = torch.optim.AdamW(encoder.parameters(), lr=rate, weight_decay=0.0, betas=(0.9, 0.98))
-    start, step = time.monotonic(), 0
-    while (elapsed := time.monotonic() - start) < seconds:
-        for group in optimizer.param_groups:
-            group["lr"] = rate * warmup_cosine(elapsed / seconds)
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = text_loss(encoder, tokenizer, sample(batch, TEXT_SEED + step).captions())
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
-        optimizer.step()
-        if step % 100 == 0:
-            print(f"text {elapsed:5.0f} s  step {step}  loss {loss:.4f}", flush=True)
-        step += 1
+    encoder = new_text_encoder(tokenizer, layers=2)
+
+    def loss(step: int) -> Tensor:
+        return text_loss(encoder, tokenizer, sample(batch, TEXT_SEED + step).captions())
+
+    fit_text_encoder(encoder, loss, seconds, rate, every=100)
     encoder.save_pretrained(out / "text_encoder")
     tokenizer.save_pretrained(out / "tokenizer")
