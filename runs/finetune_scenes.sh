@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-build/finetune_scenes}
 base=${BASE:-$out/base}
-distill_steps=${DISTILL_STEPS:-400}
+distill_steps=${DISTILL_STEPS:-250}
 python="${PYTHON:-.venv/bin/python}"
 export PYTHONPATH=src OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 concepts="tshirt,trouser,pullover,dress,coat,sandal,shirt,sneaker,bag,boot"
@@ -48,5 +48,5 @@ if [ "$distill_steps" -gt 0 ]; then
         --precision bf16 --threads 1 --checkpoint-every 50 --held-out 400 --concept-classifier "$out/judge.py:judge"
     pipelines+=("distilled=$out/distilled/distill/pipeline")
 fi
-pipelines+=("shipped=src/genlens/assets/scenes_generator")
 "$python" benchmarks/distillation.py "$out/data" --teacher tuned --pipelines "${pipelines[@]}"
+"$python" benchmarks/distillation.py "$out/data" --steps 1 --pipelines "shipped=src/genlens/assets/scenes_generator"

@@ -1,8 +1,9 @@
 """DiffExplainer (arXiv 2404.02618) from end to end: a class or a neural feature in, an optimised prompt and words out.
 
-Four steps, each kept when it is done: search words; optimise a soft prompt, by default from the best of them; render the soft prompt, the best words, the
-class's name and the unoptimised prompt on the same held-out seeds; score them. A run that was stopped goes on after the
-last step of the optimisation, the last caption or the last pictures that were finished, and ends as if never stopped.
+Four steps, each kept when it is done: search words; optimise a soft prompt, by default from the best of them; render
+the soft prompt, the best words, the class's name and the unoptimised prompt on the same held-out seeds; score them. A
+run that was stopped goes on after the last step of the optimisation, the last caption or the last pictures that were
+finished, and ends as if never stopped.
 """
 
 from __future__ import annotations

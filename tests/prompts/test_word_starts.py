@@ -1,4 +1,4 @@
-"""Starts from words: the best text wins, texts that don't fit are left out, and the optimisation keeps what was given."""
+"""Starts from words: the best text wins, texts that don't fit are left out, what was given is kept."""
 
 from __future__ import annotations
 

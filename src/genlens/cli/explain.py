@@ -35,7 +35,7 @@ class PromptOptions:
     tokens: options.Tokens = 5
     start: Annotated[
         str,
-        typer.Option(help="words (the best of the search for words), random, word:W, or a text.", rich_help_panel=PROMPT),
+        typer.Option(help="words (the best of the word search), random, word:W, or a text.", rich_help_panel=PROMPT),
     ] = "words"
     restarts: Annotated[int, typer.Option(min=1, help="Prompts optimised side by side.", rich_help_panel=PROMPT)] = 2
     rate: options.Rate = 0.1

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,6 +37,10 @@ Classifiers = Annotated[
 ]
 
 
+UNTOLD = ("quiet", "overwrite", "classifiers")
+"""Options that don't belong to what is repeated."""
+
+
 class Renderer(StrEnum):
     """Who draws the captions."""
 
@@ -55,6 +60,7 @@ def _load(source: Path | None = None, **options: Any) -> Generator:
 
 @app.command()
 def shapes(
+    context: typer.Context,
     out: Out,
     models: Annotated[int, typer.Option(min=2, help="Target models.")] = 100,
     rows: Annotated[int, typer.Option(min=32, help="Test rows.")] = 1000,
@@ -78,19 +84,16 @@ def shapes(
 
     parts = check_parts(split_names(only))
     settings = Settings(models, rows, n_repeats, lime_rows, lime_samples, seed, generator.value)
-    command = _command(
-        "shapes", out=out, models=models, rows=rows, n_repeats=n_repeats, lime_rows=lime_rows,
-        lime_samples=lime_samples, seed=seed, generator=generator.value, only=",".join(parts),
-    )  # fmt: skip
     _finish(
         reproduce_shapes, out, load_generator(generator.value), settings, parts=parts,
-        load=_load if generator == Renderer.shapes else None, command=command, progress=progress_bar(quiet),
+        load=_load if generator == Renderer.shapes else None, command=_command(context), progress=progress_bar(quiet),
         overwrite=overwrite, quiet=quiet,
     )  # fmt: skip
 
 
 @app.command()
 def scenes(
+    context: typer.Context,
     out: Out,
     rows: Annotated[int, typer.Option(min=32, help="Test rows.")] = 600,
     train_rows: Annotated[int, typer.Option(min=32, help="Training rows of nets and target models.")] = 6000,
@@ -120,12 +123,13 @@ def scenes(
     loaded = ScenesDrawer(folder=photographs) if generator == DRAWER else load_generator(generator)
     _finish(
         reproduce_photos, out, photos, loaded, settings, progress=progress_bar(quiet), overwrite=overwrite, quiet=quiet,
-        command=_command("scenes", out=out, rows=rows, train_rows=train_rows, seed=seed, generator=generator),
+        command=_command(context),
     )  # fmt: skip
 
 
 @app.command()
 def coco(
+    context: typer.Context,
     out: Out,
     data: Annotated[Path, typer.Option(help="Folder that `genlens data coco` wrote.")],
     generator: Annotated[str, typer.Option(help="Folder or hub id of a pipeline, fine-tuned on the captions.")],
@@ -171,12 +175,13 @@ def coco(
     )
     _finish(
         reproduce_photos, out, photos, loaded, settings, **nets, progress=progress_bar(quiet), overwrite=overwrite,
-        quiet=quiet, command=_command("coco", out=out, data=data, generator=generator, rows=rows, seed=seed),
+        quiet=quiet, command=_command(context),
     )  # fmt: skip
 
 
 @app.command()
 def explain(
+    context: typer.Context,
     out: Out,
     worlds: Annotated[str, typer.Option(help="shapes, scenes, or both separated by a comma.")] = "shapes",
     images: Annotated[int, typer.Option(min=8, help="Pictures of each method and class.")] = 100,
@@ -197,18 +202,15 @@ def explain(
         seed=seed,
     )  # fmt: skip
     generators: Any = {world: partial(load_generator, world) for world in settings.worlds}
-    command = _command(
-        "explain", out=out, worlds=worlds, images=images, iterations=iterations, restarts=restarts,
-        pixel_steps=pixel_steps, attack_steps=attack_steps, seed=seed,
-    )  # fmt: skip
     _finish(
-        reproduce_explain, out, generators, settings, cache=classifiers, progress=progress_bar(quiet), command=command,
-        quiet=quiet,
+        reproduce_explain, out, generators, settings, cache=classifiers, progress=progress_bar(quiet),
+        command=_command(context), quiet=quiet,
     )  # fmt: skip
 
 
 @app.command()
 def xray(
+    context: typer.Context,
     out: Out,
     rows: Annotated[int, typer.Option(min=32, help="Test rows of each target model, an even number.")] = 400,
     train_rows: Annotated[int, typer.Option(min=32, help="Training rows of each target model's head.")] = 2000,
@@ -223,15 +225,12 @@ def xray(
     from genlens.experiments.xray_lab import Settings
 
     settings = Settings(rows, train_rows, net_steps, n_repeats, seed=seed, generator=Path(generator).name)
-    command = _command(
-        "xray", out=out, rows=rows, train_rows=train_rows, net_steps=net_steps, n_repeats=n_repeats,
-        generator=generator, seed=seed,
-    )  # fmt: skip
-    _finish(reproduce_xray, out, load_generator(generator), settings, command=command, quiet=quiet)
+    _finish(reproduce_xray, out, load_generator(generator), settings, command=_command(context), quiet=quiet)
 
 
 @app.command()
 def spurious(
+    context: typer.Context,
     out: Out,
     world: Annotated[str, typer.Option(help="shapes or scenes.")] = "shapes",
     pairs: Annotated[int, typer.Option(min=0, help="Class-feature pairs at most, half of them core; 0: all.")] = 0,
@@ -245,8 +244,8 @@ def spurious(
     iterations: Annotated[int, typer.Option(min=1, help="Steps of the soft prompt.")] = 20,
     restarts: Annotated[int, typer.Option(min=1, help="Soft prompts side by side.")] = 2,
     segmenter: Annotated[
-        str, typer.Option(help="shapes (the shipped one), a CLIPSeg's folder or hub id, or file.py:function.")
-    ] = "shapes",
+        str | None, typer.Option(help="CLIPSeg's folder or hub id, or file.py:function; the world's shipped one.")
+    ] = None,
     classifiers: Classifiers = None,
     seed: Seed = 0,
     quiet: Quiet = False,
@@ -258,20 +257,21 @@ def spurious(
 
     search = Settings(n_images=images, n_calibration=60, restarts=restarts, steps=iterations, seed=seed)
     settings = SpuriousSettings(world, tuple(split_names(architectures)), plantings, pairs, search=search)
-    command = _command(
-        "spurious", out=out, world=world, pairs=pairs, architectures=architectures, plantings=plantings, images=images,
-        iterations=iterations, restarts=restarts, segmenter=segmenter, seed=seed,
-    )  # fmt: skip
     _finish(
-        reproduce_spurious, out, load_generator(world), load_segmenter(segmenter), settings, cache=classifiers,
-        progress=None, command=command, quiet=quiet,
+        reproduce_spurious, out, load_generator(world), load_segmenter(segmenter or world), settings, cache=classifiers,
+        progress=None, command=_command(context), quiet=quiet,
     )  # fmt: skip
 
 
-def _command(name: str, **given: Any) -> str:
-    """The command line that repeats an experiment; options that are None are left out."""
-    chosen = [f"--{option.replace('_', '-')} {value}" for option, value in given.items() if value is not None]
-    return " ".join(["genlens reproduce", name, *chosen])
+def _command(context: typer.Context) -> str:
+    """The command line that repeats an experiment, with every option that has a value, defaults too."""
+    told = ["genlens reproduce", str(context.command.name)]
+    for option in context.command.params:
+        value = context.params.get(str(option.name))
+        if value is None or value is False or option.name in UNTOLD:
+            continue
+        told.append(option.opts[0] if value is True else f"{option.opts[0]} {quote(str(value))}")
+    return " ".join(told)
 
 
 def _finish(run: Callable[..., Reproduction], *arguments: Any, quiet: bool, **options: Any) -> None:

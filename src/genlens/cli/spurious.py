@@ -82,7 +82,7 @@ class SearchOptions:
     restarts: Annotated[int, typer.Option(min=1, help="Starts of the optimisation.", rich_help_panel=SEARCH)] = 3
     iterations: Annotated[int, typer.Option(min=1, help="Steps of the optimisation.", rich_help_panel=SEARCH)] = 30
     batch: Annotated[int, typer.Option(min=1, help="Pictures a step and restart.", rich_help_panel=SEARCH)] = 3
-    tokens: Annotated[int, typer.Option(min=1, help="Free tokens.", rich_help_panel=SEARCH)] = 3
+    tokens: Annotated[int, typer.Option(min=1, help="Free tokens.", rich_help_panel=SEARCH)] = 5
     class_weight: Annotated[
         float, typer.Option(min=0.0, help="Weight of the class beside the feature.", rich_help_panel=SEARCH)
     ] = 0.1
@@ -105,7 +105,7 @@ def spurious(
     generator: options.Pipeline,
     out: options.RunFolderOut,
     segmenter: Annotated[
-        str, typer.Option(help="shapes (the shipped one), a CLIPSeg's folder or hub id, or file.py:function.")
+        str, typer.Option(help="shapes or scenes (shipped), a CLIPSeg's folder or hub id, or file.py:function.")
     ] = "shapes",
     thing: ObjectOptions,
     search: SearchOptions,

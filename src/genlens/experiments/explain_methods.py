@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from genlens.experiments.explain_cases import Case, ExplainSettings
 from genlens.experiments.planted_worlds import World
 from genlens.experiments.stages import Arrays
-from genlens.generators.gradients import GradientGenerator
 from genlens.explain import ExplainOptions
+from genlens.generators.gradients import GradientGenerator
 from genlens.prompts.activation_max import FOURIER, PIXELS, maximise_pixels
 from genlens.prompts.caption_scores import CaptionScores, objective_score
 from genlens.prompts.feature_attack import TOP, feature_attack, most_activating

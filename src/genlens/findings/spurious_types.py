@@ -43,7 +43,7 @@ class Settings:
     restarts: int = 3
     steps: int = 30
     batch: int = 3
-    n_tokens: int = 3
+    n_tokens: int = 5
     class_weight: float = 0.1
     threshold: float = 0.5
     rule: Rule = "part"

@@ -11,21 +11,21 @@ from genlens.errors import UserError
 from genlens.segmenters.callable import CallableSegmenter
 from genlens.segmenters.protocol import Segmenter
 
-SHIPPED = "shapes"
-FORMS = "'shapes' (the shipped one), a folder or hub id of a CLIPSeg, or 'file.py:function'"
+SHIPPED = ("shapes", "scenes")
+FORMS = "'shapes' or 'scenes' (the shipped ones), a folder or hub id of a CLIPSeg, or 'file.py:function'"
 
 
-def shipped_segmenter() -> Path:
-    """Folder of the shipped segmenter, which knows the words of shapes and scenes."""
-    return Path(__file__).parents[1] / "assets" / "shapes_segmenter"
+def shipped_segmenter(world: str) -> Path:
+    """Folder of the segmenter that was trained on one of `SHIPPED`."""
+    return Path(__file__).parents[1] / "assets" / f"{world}_segmenter"
 
 
 def load_segmenter(spec: str, *, template: str = "{}", device: str = "auto", batch_size: int = 32) -> Segmenter:
     """Load the segmenter that a text names.
 
     Args:
-        spec: ``shapes``, the folder or hub id of a CLIPSeg, or ``file.py:function``. The function takes images
-            (B, H, W, 3) and a text and returns masks (B, H, W); or it takes nothing and returns a `Segmenter`.
+        spec: ``shapes``, ``scenes``, the folder or hub id of a CLIPSeg, or ``file.py:function``. The function takes
+            images (B, H, W, 3) and a text and returns masks (B, H, W); or it takes nothing and returns a `Segmenter`.
         template: phrase around what is looked for, for CLIPSeg.
         device: for CLIPSeg.
         batch_size: images at a time.
@@ -40,7 +40,7 @@ def load_segmenter(spec: str, *, template: str = "{}", device: str = "auto", bat
         return _from_file(Path(path), name, batch_size)
     from genlens.segmenters.clipseg import ClipSegSegmenter
 
-    source: str | Path = shipped_segmenter() if spec == SHIPPED else spec
+    source: str | Path = shipped_segmenter(spec) if spec in SHIPPED else spec
     return ClipSegSegmenter.from_pretrained(source, template=template, device=device, batch_size=batch_size)
 
 

@@ -89,11 +89,12 @@ def kinds_of_pictures(world: World, n: int, generator: Generator | None) -> dict
 
 def card(quality: dict[str, Any], recipe: dict[str, Any], n_weights: int, seconds: str) -> str:
     """The model card, in Markdown."""
+    name = "_".join(recipe["worlds"])
     text = [
-        "# shapes_segmenter",
+        f"# {name}_segmenter",
         "",
         "A tiny CLIPSeg (Lüddecke and Ecker, CVPR 2022): marks what a text names in a 64 x 64 picture. Read it with",
-        "`genlens.segmenters.load_segmenter(\"shapes\")` or transformers' `CLIPSegForImageSegmentation`. Weights are",
+        f"`genlens.segmenters.load_segmenter(\"{name}\")` or transformers' `CLIPSegForImageSegmentation`. Weights are",
         "safetensors. It knows the words of its tokenizer; other words are refused.",
         "",
         f"- Network: {n_weights:,} weights, patches of 8 pixels, masks of 32 x 32 scaled to the picture.",
