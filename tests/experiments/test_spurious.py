@@ -31,6 +31,7 @@ def judged(truth: str, verdict: str, presence: str, counted: int, classifier: st
         "verdict": verdict, "by_presence": presence, "words": [{"word": "bag", "share": 0.9, "plain": 0.1}],
         "share": {"n": 10, "counted": counted, "estimate": counted / 10, "low": 0.0, "high": 1.0},
         "part": {"n": 10, "mean": 0.25, "low": 0.2, "high": 0.3},
+        "reach": {"n": 10, "mean": 0.75, "low": 0.7, "high": 0.8},
     }  # fmt: skip
     return Judged(classifier, pair(truth), finding)
 
@@ -44,6 +45,8 @@ def test_rules_and_their_agreement() -> None:
     assert agreed(found, "part").balanced_accuracy.value == pytest.approx((1 + 0.5) / 2)
     assert agreed(found, "presence").balanced_accuracy.value == pytest.approx((0.5 + 0.5) / 2)
     assert agreed(found, "published").balanced_accuracy.value == pytest.approx((1 + 0.5) / 2)
+    assert [one.verdict("own") for one in found] == ["spurious"] * 4
+    assert replace(found[0], threshold=0.2).verdict("own") == "core"
     assert agreed(found, "part").n_undecided == 1 and agreed(found, "part").always_core.value == 0.5
     assert "truth core" in line(found[0]) and "shows bag 90%" in line(found[0])
 
@@ -81,7 +84,7 @@ def test_from_end_to_end(
     assert any(text.startswith("part: balanced accuracy") for text in said)
     assert sum("feature 2: spurious, truth spurious" in text for text in said) == 1
     results = (tmp_path / "results.md").read_text()
-    assert "always core | 0.500" in results and "| object carries the feature (ours) |" in results
+    assert "always core | 0.500" in results and f"| {module.RULES['part']} |" in results
     first = (tmp_path / "pairs.json").read_text()
     monkeypatch.setattr(module, "find_spurious", None)  # nothing is computed again
     run()

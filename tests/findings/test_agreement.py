@@ -11,6 +11,7 @@ import pytest
 from genlens.datasets.salient_imagenet import VARIABLE, read_salient_imagenet
 from genlens.errors import UserError
 from genlens.findings.agreement import Agreement, agreement_with, fleiss_kappa, krippendorff_alpha
+from genlens.proportions import wilson_interval
 
 FLEISS = [[0, 0, 0, 0, 14], [0, 2, 6, 4, 2], [0, 0, 3, 5, 6], [0, 3, 9, 2, 0], [2, 2, 8, 1, 1], [7, 7, 0, 0, 0],
           [3, 2, 6, 3, 0], [2, 5, 3, 2, 2], [6, 5, 2, 1, 0], [0, 2, 2, 3, 7]]  # fmt: skip
@@ -49,6 +50,19 @@ def test_a_perfect_and_a_constant_answer() -> None:
     assert perfect.balanced_accuracy.value == perfect.f1_spurious.value == 1
     assert (constant.agreement.value, constant.balanced_accuracy.value, constant.f1_spurious.value) == (0.7, 0.5, 0)
     assert np.isnan(constant.precision_spurious.value)
+
+
+def test_a_perfect_result_is_not_certain() -> None:
+    """No resample of right verdicts has a wrong one; Wilson's interval over ten classes begins at .722."""
+    truth, classes = np.arange(40) % 2 == 0, np.arange(40) // 4
+    right = ["spurious" if one else "core" for one in truth]
+    found = agreement_with(truth, right, classes)
+    low = wilson_interval(10, 10)[0]
+    assert low == pytest.approx(0.722, abs=0.001)
+    for one in (found.agreement, found.balanced_accuracy, found.f1_spurious, found.of_decided):
+        assert (one.value, one.low, one.high) == (1, pytest.approx(low), 1)
+    wrong = agreement_with(truth, ["core" if one else "spurious" for one in truth], classes)
+    assert wrong.agreement.low == 0 and wrong.agreement.high == pytest.approx(1 - low)
 
 
 def test_classes_are_drawn_as_a_whole() -> None:

@@ -60,6 +60,14 @@ def test_parts_are_shapley_values_of_two_players() -> None:
     assert Activations(whole, without, alone, nothing).parts() == pytest.approx([4.5 / 8])
 
 
+def test_reach_is_what_the_object_carries_as_a_share_of_another_activation() -> None:
+    found = Activations(*np.array([[10.0, 3.0], [4.0, 3.0], [5.0, 1.0], [2.0, 1.0]]))
+    assert found.gained() == pytest.approx([8, 2])
+    assert found.reach(9.0) == pytest.approx([0.5, 0.0])
+    assert found.reach(2.0) == pytest.approx([1.0, 0.0])  # never above all of it
+    assert np.isnan(found.reach(0.0)).all() and np.isnan(found.reach(float("nan"))).all()
+
+
 def test_erased_pictures() -> None:
     images, masks = scene()
     images[..., 2] = 40  # the ground is dark blue

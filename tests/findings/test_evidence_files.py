@@ -17,7 +17,7 @@ def evidence() -> Evidence:
     n = 3
     return Evidence(
         rng.integers(0, 256, (n, 8, 8, 3), dtype=np.uint8), as_kept(rng.random((n, 8, 8)).astype(np.float32)),
-        rng.random(n), np.array([0.5, np.nan, 1.0]), rng.random((2, 2)), rng.random(n), rng.random(n),
+        rng.random(n), np.array([0.5, np.nan, 1.0]), rng.random(n), rng.random((2, 2)), rng.random(n), rng.random(n),
         look=0.25, area=float("nan"),
     )  # fmt: skip
 
@@ -26,7 +26,7 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     path, found = tmp_path / "7.npz", evidence()
     write_evidence(path, found)
     again = read_evidence(path)
-    for name in ("images", "masks", "values", "parts", "restarts", "class_values", "plain_values"):
+    for name in ("images", "masks", "values", "parts", "reach", "restarts", "class_values", "plain_values"):
         one, other = getattr(found, name), getattr(again, name)
         assert one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind == "f"), name
     assert again.look == 0.25 and np.isnan(again.area)

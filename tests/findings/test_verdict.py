@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from genlens.findings.verdict import Part, by_part, by_presence, mean_part, reasons
+from genlens.findings.verdict import Part, by_object, by_part, by_presence, mean_part, reasons
 from genlens.segmenters import Share
 
 
@@ -58,4 +58,23 @@ def test_coverage_of_the_mean_part() -> None:
     ],
 )
 def test_reasons(seen: Share, part: Part, words: str) -> None:
-    assert words in reasons(seen, part, 0.97, 0.2, 0.5)
+    assert words in reasons(seen, part, Part(40, 0.1, 0, 0.2), 0.97, 0.2, 0.5)
+
+
+def test_the_reason_says_when_the_name_decides() -> None:
+    told = reasons(share(0, 0, 0.1), Part(40, 0.0, 0.0, 0.1), Part(40, 0.9, 0.8, 1), 0.97, 0.2, 0.5)
+    assert "under the class's name the object alone reaches 90%" in told
+
+
+@pytest.mark.parametrize(
+    ("part", "reach", "verdict"),
+    [
+        ((0.0, 0.1), (0.0, 0.1), "spurious"), ((0.0, 0.1), (0.8, 1.0), "core"), ((0.8, 1.0), (0.0, 0.1), "core"),
+        ((0.0, 0.1), (0.4, 0.6), "undecided"), ((0.4, 0.6), (0.0, 0.1), "undecided"), ((0.4, 0.6), (0.5, 0.9), "core"),
+    ],
+)  # fmt: skip
+def test_an_object_that_carries_the_feature_anywhere_is_core(
+    part: tuple[float, float], reach: tuple[float, float], verdict: str
+) -> None:
+    one, other = (Part(40, sum(ends) / 2, *ends) for ends in (part, reach))
+    assert by_object(one, other, 0.5) == verdict

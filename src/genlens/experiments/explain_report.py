@@ -72,8 +72,13 @@ class Means:
     def text(
         self, values: Floats, chosen: NDArray[np.bool_] | None = None, form: str = ".1%"
     ) -> str:
-        """Mean of the chosen classes with its interval, classifiers drawn again, with their classes."""
+        """Mean of the chosen classes with its interval, classifiers drawn again, with their classes.
+
+        Where all are alike no resample differs, so no interval is printed.
+        """
         mean, low, high = self.interval(values, chosen)
+        if low == high:
+            return f"{mean:{form}} (all alike)"
         return f"{mean:{form}} [{low:{form}}, {high:{form}}]"
 
     def interval(self, values: Floats, chosen: NDArray[np.bool_] | None = None) -> tuple[float, float, float]:
@@ -112,7 +117,8 @@ def _methods(world: str, mean: Means, accuracy: float, figure: Path) -> Section:
             f"{settings.confidence:.0%} intervals draw classifiers again. The soft prompt reaches an activation score "
             f"of {ENOUGH:.0%} on {reached} of {n} classes, {reached / n:.1%} [{low:.1%}, {high:.1%}] (bound {MOST:.0%}"
             f": {_met(reached / n >= MOST)}).",
-            f"Soft prompt: {settings.iterations} steps, {settings.restarts} restarts, log-probability; chosen on other "
+            f"Soft prompt: {settings.iterations} steps of {settings.restarts} restarts from the best words of a search "
+            "over the world's and the tokenizer's words, log-odds; chosen on other "
             f"seeds. Activation maximisation: {settings.pixel_steps} steps from every seed, logit. Feature attack: "
             f"{settings.attack_steps} steps from the five most activating of {POOL} real pictures, other pictures for "
             "every five; a step's length of 10 on 224 x 224 pixels scaled to the same mean square change of a pixel. "

@@ -22,6 +22,7 @@ from genlens.findings.agreement import Agreement, agreement_with
 from genlens.findings.evidence_files import PictureFiles
 from genlens.findings.spurious import find_spurious
 from genlens.findings.spurious_types import Settings
+from genlens.findings.verdict import Part, by_part
 from genlens.generators.protocol import Generator
 from genlens.progress import Progress
 from genlens.reports.document import Section, Table
@@ -30,13 +31,14 @@ from genlens.segmenters.protocol import Segmenter
 CLASS_PICTURES = 200
 """Pictures of a class over which features are ranked where the data set is at hand; the search itself sees none."""
 RULES = {
-    "part": "object carries the feature (ours)",
+    "part": "object carries the feature, in its pictures or under the class's name (ours)",
+    "own": "object carries the feature in its own pictures",
     "presence": "object is present, corrected, with interval",
     "published": "object is present in at least half, as counted (DiffExplainer)",
 }
 
 
-VERSION = 2
+VERSION = 3
 """Raise it when findings change with the same settings."""
 SMALL = Settings(n_images=24, n_calibration=60, restarts=2, steps=20)
 
@@ -78,17 +80,23 @@ class Judged:
         classifier: its name.
         pair: the truth.
         finding: as `Finding.to_dict`.
+        threshold: of the settings.
     """
 
     classifier: str
     pair: TrueFeature
     finding: Mapping[str, Any]
+    threshold: float = 0.5
 
     def verdict(self, rule: str) -> str:
         """By one of `RULES`."""
         if rule == "published":
             share = self.finding["share"]
             return "core" if 2 * share["counted"] >= share["n"] else "spurious"
+        if rule == "own":
+            part = self.finding["part"]
+            active = 2 * part["n"] >= self.finding["share"]["n"]
+            return by_part(Part(**part), self.threshold) if active else "undecided"
         return str(self.finding["verdict" if rule == "part" else "by_presence"])
 
 
@@ -135,7 +143,7 @@ def reproduce_spurious(
         }  # fmt: skip
         name = f"{suite[k].architecture}-{suite[k].seed}-{pair.class_index}-{pair.feature}"
         found = json.loads(str(stages.run(name, key, judge)["finding"]))
-        judged.append(Judged(suite[k].name, pair, found))
+        judged.append(Judged(suite[k].name, pair, found, settings.search.threshold))
         log(f"{number} of {len(chosen)}: {line(judged[-1])}")
     agreements = {rule: agreed(judged, rule) for rule in RULES}
     for rule, a in agreements.items():
@@ -197,9 +205,8 @@ def agreed(judged: Sequence[Judged], rule: str) -> Agreement:
 
 def line(one: Judged) -> str:
     """A pair in a line."""
-    share, part = one.finding["share"], one.finding["part"]
-    interval = f"[{part['low']:.2f}, {part['high']:.2f}]"
-    carried = "never active" if part["mean"] is None else f"carries {part['mean']:.2f} {interval}"
+    share = one.finding["share"]
+    carried = f"carries {_part(one, 'part')}, under its name {_part(one, 'reach')}"
     seen = [word for word in one.finding["words"] if word["share"] - word["plain"] > 0.1][:2]
     shown = ", ".join(f"{word['word']} {word['share']:.0%}" for word in seen) or "nothing else"
     return (
@@ -207,6 +214,11 @@ def line(one: Judged) -> str:
         f"truth {one.pair.truth}; "
         f"object in {share['estimate']:.2f} [{share['low']:.2f}, {share['high']:.2f}], {carried}; shows {shown}"
     )
+
+
+def _part(one: Judged, name: str) -> str:
+    part = one.finding[name]
+    return "-" if part["mean"] is None else f"{part['mean']:.2f} [{part['low']:.2f}, {part['high']:.2f}]"
 
 
 def _table(agreements: Mapping[str, Agreement]) -> Section:
@@ -226,15 +238,16 @@ def _table(agreements: Mapping[str, Agreement]) -> Section:
 
 
 def _pairs(judged: Sequence[Judged]) -> Section:
-    columns = ("classifier", "class", "feature", "truth", "verdict", "object in", "carries", "also seen")
+    columns = ("classifier", "class", "feature", "truth", "verdict", "object in", "carries", "under its name",
+               "also seen")  # fmt: skip
     rows = []
     for one in judged:
-        share, part = one.finding["share"], one.finding["part"]
+        share = one.finding["share"]
         words = [w["word"] for w in one.finding["words"] if w["share"] - w["plain"] > 0.1][:2]
-        carried = "-" if part["mean"] is None else f"{part['mean']:.2f} [{part['low']:.2f}, {part['high']:.2f}]"
         rows.append((
             one.classifier, one.pair.name, f"{one.pair.feature}", one.pair.truth, one.verdict("part"),
-            f"{share['estimate']:.2f} [{share['low']:.2f}, {share['high']:.2f}]", carried, ", ".join(words) or "-",
+            f"{share['estimate']:.2f} [{share['low']:.2f}, {share['high']:.2f}]", _part(one, "part"),
+            _part(one, "reach"), ", ".join(words) or "-",
         ))  # fmt: skip
     return Section("Pairs", (), (Table("All pairs", columns, tuple(rows), short=False),))
 

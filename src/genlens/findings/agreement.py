@@ -2,7 +2,8 @@
 
 Spurious features are rare (630 of 5,000 in Salient ImageNet), so "always core" already agrees with 87.4% of the pairs.
 Plain agreement is therefore never shown alone: balanced accuracy and F1 of spurious stand beside it, and what the
-constant answer scores. Pairs of one class are alike, so intervals draw whole classes again.
+constant answer scores. Pairs of one class are alike, so intervals draw whole classes again. A perfect result stays perfect
+in every resample, so an end at 0 or 1 is moved to that of Wilson's interval with the classes as trials.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from genlens.errors import UserError, check_integer
 from genlens.findings.verdict import Verdict
 from genlens.importance.bootstrap import percentile_interval, resample_weights
+from genlens.proportions import wilson_interval
 
 VERDICTS: tuple[Verdict, ...] = ("core", "spurious", "undecided")
 _CHUNK = 500
@@ -107,14 +109,22 @@ def agreement_with(
     rng = np.random.default_rng(seed)
     parts += [_figures(w, cells) for w in resample_weights(len(spurious), n_resamples, rng, groups, _CHUNK)]
     values = np.concatenate(parts, axis=1)  # (7, 1 + K)
-    measured = [Measured(float(row[0]), *_interval(row[1:], confidence)) for row in values]
+    n_groups = len(np.unique(groups))
+    measured = [Measured(float(row[0]), *_interval(float(row[0]), row[1:], n_groups, confidence)) for row in values]
     return Agreement(len(spurious), int(spurious.sum()), int((called == 2).sum()), *measured)
 
 
-def _interval(resamples: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+def _interval(
+    value: float, resamples: NDArray[np.float64], n_groups: int, confidence: float
+) -> tuple[float, float]:
     if not np.isfinite(resamples).any():
         return float("nan"), float("nan")
-    return percentile_interval(resamples, confidence)
+    low, high = percentile_interval(resamples, confidence)
+    if value == 1:
+        low = min(low, wilson_interval(n_groups, n_groups, confidence)[0])
+    if value == 0:
+        high = max(high, wilson_interval(0, n_groups, confidence)[1])
+    return low, high
 
 
 def _figures(weights: NDArray[np.float64], cells: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -43,11 +43,25 @@ class Activations:
         Half of what erasing the object takes away plus half of what the object alone gives, over what the whole picture
         gives more than an empty one. 0 where the object isn't there, as then erasing it changes nothing.
         """
+        gained = self.gained()
+        active = ~np.isnan(gained)
+        result: NDArray[np.float64] = np.clip(self._own() / np.where(active, gained, 1.0), 0, 1)
+        return np.where(active, result, np.nan)
+
+    def gained(self) -> NDArray[np.float64]:
+        """What each whole picture gives more than an empty one, (n,); NaN where that is nothing."""
         gained = self.whole - self.nothing
-        own = 0.5 * (self.whole - self.without_object) + 0.5 * (self.object_only - self.nothing)
-        active = gained > 1e-6 * np.maximum(np.abs(self.whole), 1e-6)
-        result: NDArray[np.float64] = np.where(active, np.clip(own / np.where(active, gained, 1.0), 0, 1), np.nan)
+        return np.where(gained > 1e-6 * np.maximum(np.abs(self.whole), 1e-6), gained, np.nan)
+
+    def reach(self, top: float) -> NDArray[np.float64]:
+        """What the object carries in each picture as a share of `top`, (n,) in [0, 1]; NaN if `top` isn't above 0."""
+        if not top > 0:
+            return np.full(len(self.whole), np.nan)
+        result: NDArray[np.float64] = np.clip(self._own() / top, 0, 1)
         return result
+
+    def _own(self) -> NDArray[np.float64]:
+        return 0.5 * (self.whole - self.without_object) + 0.5 * (self.object_only - self.nothing)
 
 
 def erased(

@@ -54,7 +54,7 @@ class PictureFiles(MutableMapping[str, NDArray[np.uint8]]):
         return self.folder / f"{key}.npz"
 
 
-_ARRAYS = ("images", "values", "parts", "restarts", "class_values", "plain_values", "look", "area")
+_ARRAYS = ("images", "values", "parts", "reach", "restarts", "class_values", "plain_values", "look", "area")
 
 
 def as_kept(masks: NDArray[np.float32]) -> NDArray[np.float32]:

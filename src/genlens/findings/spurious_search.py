@@ -15,7 +15,7 @@ from genlens.findings.erasing import erase_test, overlap, sensitivity_maps
 from genlens.findings.evidence_files import as_kept, read_evidence, write_evidence
 from genlens.findings.features import RankedFeature, feature_values
 from genlens.findings.spurious_types import Evidence, Finding, SeenWord, Settings, Target
-from genlens.findings.verdict import by_part, by_presence, mean_part, reasons
+from genlens.findings.verdict import by_object, by_presence, mean_part, reasons
 from genlens.progress import Progress
 from genlens.prompts.objectives import Objective, class_log_probability, neural_feature, weighted
 from genlens.prompts.optimize import optimize_prompt, report_seeds
@@ -60,7 +60,9 @@ class Search:
         plain = " ".join(self.prompt.template.replace("{}", " ").split())
         both = [self._rendered([caption] * how.n_images, self._seeds) for caption in (target.caption, plain)]
         self.baseline = (both[0], both[1])
-        self._class_share, self._plain_share = (self._share(self._seen(images)) for images in self.baseline)
+        masks = [self.segmenter.segment(images, target.name) for images in both]
+        self._class_solid = masks[0] >= self.presence.threshold
+        self._class_share, self._plain_share = (self._share(self.presence.present(one)) for one in masks)
         self._plain_words = [self._see(self.baseline[1], word) for word in self.words]
         told = dict.fromkeys((*self.words, target.name))
         self._word_images = {word: self._pictures([word] * WORD_IMAGES, "word") for word in told}
@@ -78,10 +80,13 @@ class Search:
         masks = as_kept(self.segmenter.segment(images, self.target.name))
         solid = masks >= self.presence.threshold
         tested = erase_test(self.model, feature.index, images, solid)
+        named = erase_test(self.model, feature.index, self.baseline[0], self._class_solid)
+        gained = tested.gained()
+        top = float("nan") if np.isnan(gained).all() else float(np.nanmean(gained))
         rows = [(self._values(some, feature).mean(), self._seen(some).mean()) for some in ends]
         class_values, plain_values = (self._values(one, feature) for one in self.baseline)
         found = Evidence(
-            images, masks, tested.whole, tested.parts(), np.array(rows), class_values, plain_values,
+            images, masks, tested.whole, tested.parts(), named.reach(top), np.array(rows), class_values, plain_values,
             look=overlap(sensitivity_maps(self.model, feature.index, images), solid),
             area=float(solid.mean(axis=(1, 2))[solid.any(axis=(1, 2))].mean()) if solid.any() else float("nan"),
         )  # fmt: skip
@@ -94,8 +99,9 @@ class Search:
         how = self.how
         share = self._share(self.presence.present(found.masks))
         part = mean_part(found.parts, how.confidence, how.seed)
+        reach = mean_part(found.reach, how.confidence, how.seed)
         presence = by_presence(share, how.threshold)
-        carrying = by_part(part, how.threshold)
+        carrying = by_object(part, reach, how.threshold)
         words = [
             SeenWord(word, self._see(found.images, word), plain, *self._gain(word, feature, found.plain_values))
             for word, plain in zip(self.words, self._plain_words, strict=True)
@@ -103,12 +109,12 @@ class Search:
         active = part.n >= how.n_images / 2
         verdict = "undecided" if not active else carrying if how.rule == "part" else presence
         return Finding(
-            feature, verdict, presence, share, part, float(found.values.mean()), float(found.class_values.mean()),
-            float(found.plain_values.mean()), self._class_share, self._plain_share,
+            feature, verdict, presence, share, part, reach, float(found.values.mean()),
+            float(found.class_values.mean()), float(found.plain_values.mean()), self._class_share, self._plain_share,
             tuple((float(value), float(seen)) for value, seen in found.restarts),
             None if np.isnan(found.look) else found.look, None if np.isnan(found.area) else found.area,
             tuple(sorted(words, key=lambda one: one.plain - one.share)),
-            reasons(share, part, self._class_share.estimate, self._plain_share.estimate, how.threshold),
+            reasons(share, part, reach, self._class_share.estimate, self._plain_share.estimate, how.threshold),
         )  # fmt: skip
 
     def _explained(self, feature: RankedFeature) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -92,6 +92,8 @@ class Evidence:
         masks: probability of the object, (n, H, W).
         values: the feature.
         parts: the object's part of the feature, NaN where the feature isn't active.
+        reach: on as many pictures of the class-name prompt, what the object carries as a share of what the feature's
+            own pictures give on average; NaN where they give nothing.
         restarts: (R, 2): each restart's mean feature, and the share of its pictures in which the object was seen.
         class_values: the feature on pictures of the class-name prompt.
         plain_values: the feature on pictures of the unoptimised prompt.
@@ -103,6 +105,7 @@ class Evidence:
     masks: NDArray[np.float32]
     values: NDArray[np.float64]
     parts: NDArray[np.float64]
+    reach: NDArray[np.float64]
     restarts: NDArray[np.float64]
     class_values: NDArray[np.float64]
     plain_values: NDArray[np.float64]
@@ -141,6 +144,7 @@ class Finding:
         by_presence: the verdict of DiffExplainer's rule with an interval.
         share: of its pictures that show the object, corrected.
         part: of its activation that the object carries.
+        reach: what the object carries under the class's name, as a share of the same activation.
         score: mean of the feature on its pictures.
         class_score: the same under the class-name prompt.
         plain_score: the same under the unoptimised prompt.
@@ -158,6 +162,7 @@ class Finding:
     by_presence: Verdict
     share: Share
     part: Part
+    reach: Part
     score: float
     class_score: float
     plain_score: float
@@ -172,8 +177,9 @@ class Finding:
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         found = asdict(self) | {"feature": self.feature.spec()}
-        if not self.part.n:
-            found["part"]["mean"] = None
+        for name, one in (("part", self.part), ("reach", self.reach)):
+            if not one.n:
+                found[name]["mean"] = None
         return found
 
 

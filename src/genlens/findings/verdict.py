@@ -58,16 +58,32 @@ def by_presence(share: Share, threshold: float) -> Verdict:
 
 
 def by_part(part: Part, threshold: float) -> Verdict:
-    """The stricter rule: the object must also carry the feature, not merely be there."""
+    """Whether the object carries the feature, not merely is there."""
     return "core" if part.low >= threshold else "spurious" if part.high < threshold else "undecided"
 
 
-def reasons(share: Share, part: Part, class_share: float, plain_share: float, threshold: float) -> str:
+def by_object(part: Part, reach: Part, threshold: float) -> Verdict:
+    """Core where the object carries the feature in either kind of picture, spurious where it does in neither.
+
+    A feature may answer to the object as much as to something else, such as another thing of the same colour, of which
+    the optimised prompt happens to show one. It isn't spurious for that.
+
+    Args:
+        part: of the activation of the optimised prompt's pictures, the object's.
+        reach: what the object carries under the class's name, as a share of the same activation.
+        threshold: of both.
+    """
+    found = {by_part(part, threshold), by_part(reach, threshold)}
+    return "core" if "core" in found else "spurious" if found == {"spurious"} else "undecided"
+
+
+def reasons(share: Share, part: Part, reach: Part, class_share: float, plain_share: float, threshold: float) -> str:
     """One or two sentences on what the verdict rests on.
 
     Args:
         share: of the feature's pictures that show the object.
         part: of the activation that the object carries.
+        reach: what it carries under the class's name, as a share of the same activation.
         class_share: share of pictures of the class-name prompt that show it.
         plain_share: share of pictures of the unoptimised prompt that show it.
         threshold: of both rules.
@@ -78,6 +94,8 @@ def reasons(share: Share, part: Part, class_share: float, plain_share: float, th
     seen += f", {class_share:.0%} under the class's name)"
     carried = f"it carries {part.mean:.0%} of the activation"
     presence, carrying = by_presence(share, threshold), by_part(part, threshold)
+    if carrying != "core" and by_part(reach, threshold) == "core":
+        return f"{seen}; {carried}, but under the class's name the object alone reaches {reach.mean:.0%} of it."
     if presence == "core" and carrying == "spurious":
         return f"{seen}, but along for the ride: {carried}."
     if carrying == "undecided" and 0.25 < part.mean < 0.75:

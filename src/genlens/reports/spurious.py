@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from genlens.files import write_atomic
 from genlens.findings.spurious_types import Evidence, Finding, SpuriousResult
+from genlens.findings.verdict import Part
 from genlens.prompts.candidates import Candidate
 from genlens.reports.document import Picture, Section, Table, write_html
 from genlens.segmenters.calibration import Share
@@ -37,7 +38,7 @@ def lines(result: SpuriousResult) -> list[str]:
     """One line a feature, for the terminal."""
     return [
         f"feature {one.feature.index:>4}  {one.verdict:9}  object in {_interval(one.share)}, "
-        f"carries {_part(one)}{_words(one)}"
+        f"carries {_part(one.part)}, under its name {_part(one.reach)}{_words(one)}"
         for one in result.findings
     ]
 
@@ -45,19 +46,20 @@ def lines(result: SpuriousResult) -> list[str]:
 def _overview(result: SpuriousResult) -> Section:
     rows = tuple(
         (
-            f"{one.feature.index}", f"{one.feature.rank}", one.verdict, _interval(one.share), _part(one),
-            f"{one.score:.2f} ({one.class_score:.2f}; {one.plain_score:.2f})",
+            f"{one.feature.index}", f"{one.feature.rank}", one.verdict, _interval(one.share), _part(one.part),
+            _part(one.reach),            f"{one.score:.2f} ({one.class_score:.2f}; {one.plain_score:.2f})",
             _words(one).removeprefix("; shows ") or "-",
         )
         for one in result.findings
     )  # fmt: skip
     columns = ("feature", "rank", "verdict", "pictures with the object", "part that the object carries",
-               "activation (class name; unoptimised)", "also seen")  # fmt: skip
+               "under the class's name", "activation (class name; unoptimised)", "also seen")  # fmt: skip
     class_share, plain_share = result.findings[0].class_share, result.findings[0].plain_share
     text = (
         f"Under the prompt {result.target.caption!r} the object is in {_interval(class_share)} of the pictures, under "
         f"the unoptimised prompt in {_interval(plain_share)}. Shares are corrected for the segmenter's errors; "
-        f"intervals are at {result.settings.confidence:.0%}. The part is that of the feature's activation."
+        f"intervals are at {result.settings.confidence:.0%}. The parts are of the activation on the "
+        "feature's own pictures; under the class's name: what the object carries there, as a share of the same."
     )
     return Section("Verdicts", (text,), (Table("Neural features by their contribution to the class", columns, rows),))
 
@@ -101,8 +103,8 @@ def _candidates(listed: Sequence[Candidate]) -> Section:
 def _how(result: SpuriousResult) -> Section:
     errors, how = result.calibration, result.settings
     rule = (
-        "A feature is core when the object carries at least the threshold of its activation, spurious when it carries "
-        "less, undecided where the interval straddles it."
+        "A feature is core when the object carries at least the threshold of its activation, on its own pictures or on "
+        "those of the class's name; spurious when it carries less on both; undecided where an interval straddles it."
         if how.rule == "part"
         else "A feature is core when the share of its pictures with the object is at least the threshold, spurious "
         "when it is less, undecided where the interval straddles it."
@@ -125,10 +127,8 @@ def _interval(share: Share) -> str:
     return f"{share.estimate:.0%} [{share.low:.0%}, {share.high:.0%}]"
 
 
-def _part(one: Finding) -> str:
-    if not one.part.n:
-        return "unknown (never active)"
-    return f"{one.part.mean:.0%} [{one.part.low:.0%}, {one.part.high:.0%}]"
+def _part(one: Part) -> str:
+    return f"{one.mean:.0%} [{one.low:.0%}, {one.high:.0%}]" if one.n else "unknown (never active)"
 
 
 def _words(one: Finding) -> str:
