@@ -9,7 +9,8 @@ which no generator was trained with, for every pipeline and number of steps:
 - AUROC: mean over the ten concepts, captions against the judge's scores.
 - gain: its difference from the first pipeline at the first number of steps, paired bootstrap over captions.
 - kernel: squared MMD (polynomial kernel of Binkowski et al. 2018) between generated and held-out real pictures on the
-  judge's outputs for classes, background and frame, standardised by the real pictures; 0 is equal.
+  judge's outputs for classes, background and frame, standardised by the real pictures; 0 is equal; standard
+  error by the jackknife.
 - teacher: mean squared distance of pixels in [0, 1] from the pictures of `--teacher` (a name) at its `--teacher-steps`
   from the same noise, divided by that of the teacher's own pictures from other noise: 1 is as far as another picture of
   the same caption. LCM draws noise between steps, so only its single step can be near.
@@ -77,9 +78,9 @@ class Measure:
         """Of the concepts, (n, 10)."""
         return self.probe.measure(lambda captions, seeds: pictures)
 
-    def kernel(self, pictures: Images) -> float:
-        """Squared distance from the real pictures."""
-        return kernel_distance(self._features(self.judge.predict(pictures)), self.real)[0]
+    def kernel(self, pictures: Images) -> tuple[float, float]:
+        """Squared distance from the real pictures, and its standard error."""
+        return kernel_distance(self._features(self.judge.predict(pictures)), self.real)
 
 
 def distance(one: Images, other: Images) -> float:
@@ -98,8 +99,8 @@ def figures(measure: Measure, pictures: Images, first: NDArray[np.float64] | Non
     scores = measure.scores(pictures)
     gain = measure.probe.gain(scores if first is None else first, scores)
     interval = f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
-    mean = mean_of(measure.probe.card(0, scores)).generated
-    return f"{mean:.3f}  {interval:25s}  {measure.kernel(pictures):7.2f}", scores
+    mean, (far, error) = mean_of(measure.probe.card(0, scores)).generated, measure.kernel(pictures)
+    return f"{mean:.3f}  {interval:25s}  {far:5.2f} ({error:.2f})", scores
 
 
 def main() -> None:
@@ -118,7 +119,7 @@ def main() -> None:
     for name, folder, guidance in options.pipelines:
         if name == options.teacher:
             taught = [measure.render(folder, options.teacher_steps, guidance, draw) for draw in (0, 1)]
-    print("pipeline     steps  AUROC  gain (95% interval)         kernel  teacher  pictures/s")
+    print("pipeline     steps  AUROC  gain (95% interval)        kernel (s.e.)  teacher  pictures/s")
     print(f"{'real':12s}     -  {measure.real_auroc:.3f}")
     first = None
     for name, folder, guidance in options.pipelines:

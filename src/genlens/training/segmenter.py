@@ -264,7 +264,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         worlds=tuple(given.worlds.split(",")),
     )  # fmt: skip
     train_segmenter(recipe, given.out, start_from=given.start_from, log=lambda line: print(line, flush=True))
-    (given.out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n", encoding="utf-8")
+    told = asdict(recipe)
+    if given.start_from is not None:
+        told["start"] = json.loads((given.start_from / "recipe.json").read_text(encoding="utf-8"))
+    (given.out / "recipe.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -89,7 +89,8 @@ def kinds_of_pictures(world: World, n: int, generator: Generator | None) -> dict
 
 def card(quality: dict[str, Any], recipe: dict[str, Any], n_weights: int, seconds: str) -> str:
     """The model card, in Markdown."""
-    name = "_".join(recipe["worlds"])
+    name, first = "_".join(recipe["worlds"]), recipe.get("start")
+    before = "" if first is None else f" Before: vision {first['vision_steps']}, decoder {first['decoder_steps']}."
     text = [
         f"# {name}_segmenter",
         "",
@@ -100,8 +101,8 @@ def card(quality: dict[str, Any], recipe: dict[str, Any], n_weights: int, second
         f"- Network: {n_weights:,} weights, patches of 8 pixels, masks of 32 x 32 scaled to the picture.",
         f"- Worlds: {', '.join(recipe['worlds'])}. Steps: words {recipe['text_steps']}, vision",
         f"  {recipe['vision_steps']}, decoder {recipe['decoder_steps']}, of {recipe['batch']} pictures; AdamW, rate",
-        f"  {recipe['rate']}{seconds}.",
-        "  Repeat it with `runs/train_segmenter.sh`.",
+        f"  {recipe['rate']}{seconds}.{before}",
+        f"  Repeat it with `runs/train_segmenter.sh {name}`.",
         "- Presence: at least 0.5% of the pixels at a probability of one half.",
         "",
     ]
@@ -116,7 +117,7 @@ def card(quality: dict[str, Any], recipe: dict[str, Any], n_weights: int, second
         text += ["", f"By class, {last}:", "", "| class | IoU | presence AUROC | seen though absent | missed |",
                  "|---|---|---|---|---|"]  # fmt: skip
         text += [f"| {name} | {_row(row)} |" for name, row in kinds[last]["classes"].items()] + [""]
-    return "\n".join([*text, "On photographs, and on words it wasn't trained with, its masks mean nothing."]) + "\n"
+    return "\n".join([*text, "On other pictures, and on words it wasn't trained with, its masks mean nothing."]) + "\n"
 
 
 def _row(row: dict[str, float | None]) -> str:
