@@ -240,6 +240,7 @@ def spurious(
     plantings: Annotated[
         int | None, typer.Option(min=1, help="Sets of shortcuts each is trained on; all if not given.")
     ] = None,
+    strength: Annotated[float, typer.Option(min=0, max=1, help="Of the planted shortcuts.")] = 0.9,
     images: Annotated[int, typer.Option(min=2, help="Pictures of each prompt.")] = 24,
     iterations: Annotated[int, typer.Option(min=1, help="Steps of the soft prompt.")] = 20,
     restarts: Annotated[int, typer.Option(min=1, help="Soft prompts side by side.")] = 2,
@@ -256,7 +257,7 @@ def spurious(
     from genlens.segmenters import load_segmenter
 
     search = Settings(n_images=images, n_calibration=60, restarts=restarts, steps=iterations, seed=seed)
-    settings = SpuriousSettings(world, tuple(split_names(architectures)), plantings, pairs, search=search)
+    settings = SpuriousSettings(world, tuple(split_names(architectures)), plantings, pairs, strength, search)
     _finish(
         reproduce_spurious, out, load_generator(world), load_segmenter(segmenter or world), settings, cache=classifiers,
         progress=None, command=_command(context), quiet=quiet,
