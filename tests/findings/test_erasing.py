@@ -68,6 +68,14 @@ def test_reach_is_what_the_object_carries_as_a_share_of_another_activation() -> 
     assert np.isnan(found.reach(0.0)).all() and np.isnan(found.reach(float("nan"))).all()
 
 
+def test_the_most_a_feature_gives_is_over_empty_or_plain_pictures() -> None:
+    ground = Activations(*np.array([[10.0, 8.0], [10.0, 8.0], [9.5, 8.0], [9.0, 8.0]]))  # an empty one is as good
+    assert ground.most(plain=1.0) == pytest.approx(8.0)
+    assert ground.most(plain=9.5) == pytest.approx(1.0)
+    flat = Activations(*np.ones((4, 2)))
+    assert flat.most(plain=0.25) == pytest.approx(0.75) and flat.most(plain=1.0) == 0.0
+
+
 def test_erased_pictures() -> None:
     images, masks = scene()
     images[..., 2] = 40  # the ground is dark blue

@@ -53,6 +53,17 @@ class Activations:
         gained = self.whole - self.nothing
         return np.where(gained > 1e-6 * np.maximum(np.abs(self.whole), 1e-6), gained, np.nan)
 
+    def most(self, plain: float) -> float:
+        """What the whole pictures give on average more than empty ones or, if that is more, than pictures of nothing in
+        particular: an empty picture keeps its ground, so a feature of the ground gains nothing over it.
+
+        Args:
+            plain: the feature's mean on pictures of nothing in particular.
+        """
+        gained = self.gained()
+        empty = float("nan") if np.isnan(gained).all() else float(np.nanmean(gained))
+        return float(np.fmax(empty, self.whole.mean() - plain))
+
     def reach(self, top: float) -> NDArray[np.float64]:
         """What the object carries in each picture as a share of `top`, (n,) in [0, 1]; NaN if `top` isn't above 0."""
         if not top > 0:

@@ -81,10 +81,9 @@ class Search:
         solid = masks >= self.presence.threshold
         tested = erase_test(self.model, feature.index, images, solid)
         named = erase_test(self.model, feature.index, self.baseline[0], self._class_solid)
-        gained = tested.gained()
-        top = float("nan") if np.isnan(gained).all() else float(np.nanmean(gained))
         rows = [(self._values(some, feature).mean(), self._seen(some).mean()) for some in ends]
         class_values, plain_values = (self._values(one, feature) for one in self.baseline)
+        top = tested.most(float(plain_values.mean()))
         found = Evidence(
             images, masks, tested.whole, tested.parts(), named.reach(top), np.array(rows), class_values, plain_values,
             look=overlap(sensitivity_maps(self.model, feature.index, images), solid),

@@ -93,7 +93,7 @@ class Evidence:
         values: the feature.
         parts: the object's part of the feature, NaN where the feature isn't active.
         reach: on as many pictures of the class-name prompt, what the object carries as a share of what the feature's
-            own pictures give on average; NaN where they give nothing.
+            own pictures give more than empty or unoptimised ones on average; NaN where that is nothing.
         restarts: (R, 2): each restart's mean feature, and the share of its pictures in which the object was seen.
         class_values: the feature on pictures of the class-name prompt.
         plain_values: the feature on pictures of the unoptimised prompt.
