@@ -70,7 +70,8 @@ def test_the_reason_says_when_the_name_decides() -> None:
     ("part", "reach", "verdict"),
     [
         ((0.0, 0.1), (0.0, 0.1), "spurious"), ((0.0, 0.1), (0.8, 1.0), "core"), ((0.8, 1.0), (0.0, 0.1), "core"),
-        ((0.0, 0.1), (0.4, 0.6), "undecided"), ((0.4, 0.6), (0.0, 0.1), "undecided"), ((0.4, 0.6), (0.5, 0.9), "core"),
+        ((0.0, 0.1), (0.6, 0.7), "undecided"), ((0.4, 0.6), (0.0, 0.1), "undecided"), ((0.4, 0.6), (0.7, 0.9), "core"),
+        ((0.0, 0.1), (0.4, 0.6), "spurious"),
     ],
 )  # fmt: skip
 def test_an_object_that_carries_the_feature_anywhere_is_core(
@@ -78,3 +79,7 @@ def test_an_object_that_carries_the_feature_anywhere_is_core(
 ) -> None:
     one, other = (Part(40, sum(ends) / 2, *ends) for ends in (part, reach))
     assert by_object(one, other, 0.5) == verdict
+
+
+def test_a_higher_threshold_holds_for_both() -> None:
+    assert by_object(Part(40, 0.1, 0, 0.2), Part(40, 0.75, 0.7, 0.79), 0.8) == "spurious"

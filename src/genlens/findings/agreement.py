@@ -2,8 +2,8 @@
 
 Spurious features are rare (630 of 5,000 in Salient ImageNet), so "always core" already agrees with 87.4% of the pairs.
 Plain agreement is therefore never shown alone: balanced accuracy and F1 of spurious stand beside it, and what the
-constant answer scores. Pairs of one class are alike, so intervals draw whole classes again. A perfect result stays perfect
-in every resample, so an end at 0 or 1 is moved to that of Wilson's interval with the classes as trials.
+constant answer scores. Pairs of one class are alike, so intervals draw whole classes again. A perfect result stays
+perfect in every resample, so an end at 0 or 1 is moved to that of Wilson's interval with the classes as trials.
 """
 
 from __future__ import annotations

@@ -62,8 +62,12 @@ def by_part(part: Part, threshold: float) -> Verdict:
     return "core" if part.low >= threshold else "spurious" if part.high < threshold else "undecided"
 
 
+NEARLY = 2 / 3
+"""What the object must reach under the class's name to do nearly as well as all that the feature's pictures show."""
+
+
 def by_object(part: Part, reach: Part, threshold: float) -> Verdict:
-    """Core where the object carries the feature in either kind of picture, spurious where it does in neither.
+    """Core where the object carries the feature, or does nearly as well alone; spurious where neither is so.
 
     A feature may answer to the object as much as to something else, such as another thing of the same colour, of which
     the optimised prompt happens to show one. It isn't spurious for that.
@@ -71,9 +75,9 @@ def by_object(part: Part, reach: Part, threshold: float) -> Verdict:
     Args:
         part: of the activation of the optimised prompt's pictures, the object's.
         reach: what the object carries under the class's name, as a share of the same activation.
-        threshold: of both.
+        threshold: of `part`; that of `reach` is `NEARLY`, or this if it is higher.
     """
-    found = {by_part(part, threshold), by_part(reach, threshold)}
+    found = {by_part(part, threshold), by_part(reach, max(threshold, NEARLY))}
     return "core" if "core" in found else "spurious" if found == {"spurious"} else "undecided"
 
 
@@ -94,7 +98,7 @@ def reasons(share: Share, part: Part, reach: Part, class_share: float, plain_sha
     seen += f", {class_share:.0%} under the class's name)"
     carried = f"it carries {part.mean:.0%} of the activation"
     presence, carrying = by_presence(share, threshold), by_part(part, threshold)
-    if carrying != "core" and by_part(reach, threshold) == "core":
+    if carrying != "core" and by_object(part, reach, threshold) == "core":
         return f"{seen}; {carried}, but under the class's name the object alone reaches {reach.mean:.0%} of it."
     if presence == "core" and carrying == "spurious":
         return f"{seen}, but along for the ride: {carried}."

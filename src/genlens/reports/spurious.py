@@ -103,8 +103,9 @@ def _candidates(listed: Sequence[Candidate]) -> Section:
 def _how(result: SpuriousResult) -> Section:
     errors, how = result.calibration, result.settings
     rule = (
-        "A feature is core when the object carries at least the threshold of its activation, on its own pictures or on "
-        "those of the class's name; spurious when it carries less on both; undecided where an interval straddles it."
+        "A feature is core when the object carries at least the threshold of its activation on its own pictures, or "
+        "two thirds of it (or the threshold if that is more) on those of the class's name; spurious when neither is "
+        "so; undecided where an interval straddles it."
         if how.rule == "part"
         else "A feature is core when the share of its pictures with the object is at least the threshold, spurious "
         "when it is less, undecided where the interval straddles it."
