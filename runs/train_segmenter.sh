@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Trains a shipped segmenter, a tiny CLIPSeg, and measures it: shapes about 20 minutes, scenes about an hour on one idle
-# core. The same command goes on where it was stopped. Writes weights, tokenizer, recipe.json, CARD.md and quality.json.
+# Trains a shipped segmenter, a tiny CLIPSeg, and measures it: shapes about 20 minutes on one idle core, scenes an hour and
+# a half on one that was shared with other work. The same command goes on where it was stopped. Writes weights, tokenizer,
+# recipe.json, CARD.md and quality.json.
 # Usage: runs/train_segmenter.sh [shapes|scenes] [OUT]   (default: shapes, src/genlens/assets/WORLD_segmenter)
 set -euo pipefail
 cd "$(dirname "$0")/.."

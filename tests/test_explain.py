@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,21 @@ def test_the_optimised_prompt_is_kept_and_renders_the_kept_pictures(finished: Pa
     images = SoftPrompt(generator, None, 2).images(state, report_seeds(0, 4))
     kept = [decode_image((finished / "images" / "soft-prompt" / f"{i:04d}.png").read_bytes()) for i in range(4)]
     assert np.abs(images.astype(int) - np.stack(kept)).max() <= 1
+
+
+def test_restarts_begin_with_the_best_words_and_the_report_says_so(finished: Path, tmp_path: Path) -> None:
+    found = Explanation.load(finished)
+    assert found.settings["start"] == "words" and found.optimisation.starts == ("red circle",)
+    shutil.copytree(finished, tmp_path / "run")
+    report = write_explanation(found, tmp_path / "run", "")
+    assert "began with words of the search: “red circle”" in report.read_text()
+
+
+def test_words_that_do_not_fit_are_said_and_not_passed_over(generator: Any, classifier: Any, tmp_path: Path) -> None:
+    options = replace(SMALL, n_tokens=1)
+    found = explain(classifier, generator, "red circle", tmp_path, words=TERMS, options=options)
+    assert found.optimisation.starts == ()
+    assert "No caption of the search fits into the free tokens" in write_explanation(found, tmp_path, "").read_text()
 
 
 class Stopped(BaseException):

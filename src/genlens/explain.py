@@ -34,6 +34,7 @@ from genlens.prompts.explanation import (
     SOFT,
     UNOPTIMISED,
     WORDS,
+    WORDS_START,
     Difference,
     Explanation,
     PromptResult,
@@ -54,8 +55,6 @@ if TYPE_CHECKING:
 SOFT_PROMPT_FILE = "soft_prompt.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 IMAGES = "images"
-WORDS_START = "words"
-"""The soft prompt starts from the captions that the word search liked best."""
 
 
 @dataclass(frozen=True)

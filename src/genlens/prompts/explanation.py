@@ -15,6 +15,8 @@ from genlens.proportions import wilson_interval
 EXPLANATION_FILE = "explanation.json"
 SOFT, WORDS, CLASS_NAME, UNOPTIMISED = "soft prompt", "best words", "class name", "unoptimised"
 """The prompts that are compared, in the order in which they are shown."""
+WORDS_START = "words"
+"""A start of the soft prompt: the captions that the word search liked best."""
 
 
 @dataclass(frozen=True)

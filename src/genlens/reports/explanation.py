@@ -10,7 +10,15 @@ import numpy as np
 from PIL import Image
 
 from genlens.files import make_folder, write_atomic
-from genlens.prompts.explanation import CLASS_NAME, SOFT, UNOPTIMISED, WORDS, Explanation, PromptResult
+from genlens.prompts.explanation import (
+    CLASS_NAME,
+    SOFT,
+    UNOPTIMISED,
+    WORDS,
+    WORDS_START,
+    Explanation,
+    PromptResult,
+)
 from genlens.reports.console import shows_printable
 from genlens.reports.document import Picture, Section, Table, write_html
 from genlens.reports.plots import BLUE, GREY, INK, ORANGE, new_axes
@@ -190,6 +198,8 @@ def _how(explanation: Explanation) -> Section:
     ]
     if found.starts:
         told.append(f"Its restarts began with words of the search: {'; '.join(f'“{text}”' for text in found.starts)}.")
+    elif explanation.settings.get("start") == WORDS_START:
+        told.append("No caption of the search fits into the free tokens, so its restarts began with random tokens.")
     if found.stopped:
         told.append(found.stopped)
     nearest = "; ".join(", ".join(names) for names in found.nearest)
